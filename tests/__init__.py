@@ -1,0 +1,1 @@
+"""Tests of Tidemill, and the clusters they run on."""

@@ -1,0 +1,85 @@
+"""The command line: `python -m tests.cluster --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import gobuild, progress
+from tests.cluster.commands import ClusterError
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.layout import DEFAULT_NODE_DIR, StateDir, default_control_plane_dir
+from tests.cluster.processes import Processes
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    root = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
+    commands = root.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start the node, or a control plane alone")
+    up.add_argument("--control-plane", action="store_true", help="etcd and kube-apiserver only")
+    up.add_argument("--controllers", action="store_true", help="with it: the controller manager")
+    up.add_argument("--audit", action="store_true", help="write an audit log to DIR/audit.log")
+    down = commands.add_parser("down", help="end and clean up whatever runs, after crashes too")
+    down.add_argument("--keep-data", action="store_true", help="leave the state directory")
+    status = commands.add_parser("status", help="what runs, its memory and its addresses")
+    for command in (up, down, status):
+        command.add_argument("--dir", type=Path, help="the state directory")
+    build = commands.add_parser("build", help="build the programs without starting anything")
+    build.add_argument("names", nargs="*", help="default: all that a node needs")
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        match arguments.command:
+            case "up":
+                _up(arguments)
+            case "down":
+                _down(arguments)
+            case "status":
+                _status(arguments)
+            case "build":
+                for name in arguments.names or gobuild.NODE:
+                    print(gobuild.ensure(name))
+    except ClusterError as error:
+        progress.say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        progress.say("interrupted; `down` cleans up")
+        return 130
+    return 0
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    directory = arguments.dir or default_control_plane_dir()
+    plane = ControlPlane(directory, audit=arguments.audit, controllers=arguments.controllers)
+    with progress.step("control plane") as step:
+        plane.start()
+        step.note = plane.server
+    print(f"export KUBECONFIG={plane.kubeconfig}")
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    directory = arguments.dir or default_control_plane_dir()
+    with progress.step("control plane down"):
+        plane = ControlPlane(directory)
+        plane.stop() if arguments.keep_data else plane.destroy()
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    state = StateDir((arguments.dir or DEFAULT_NODE_DIR).absolute())
+    total = 0
+    for record in Processes(state).all():
+        total += record.memory_bytes
+        life = f"{record.memory_bytes / 2**20:7.0f} MiB" if record.alive else "      ended"
+        print(f"{record.name:<26}{record.pid:>9}  {life}")
+    print(f"{'total':<26}{'':>9}  {total / 2**20:7.0f} MiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+module tidemill.dev/tests/cluster/pause
+
+go 1.26

