@@ -1,0 +1,136 @@
+"""DatasetVersion: the record of one content-addressed snapshot."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from tidemill.api.base import ATOMIC_LIST, Column, KindNames, Model, Ref, Resource, Status, rules
+from tidemill.api.scalars import ColumnName, Digest, Name, Short, StorageUri, Text, Timestamp
+
+
+class StoredDocument(Model):
+    """A document in the artifact store, pinned by digest."""
+
+    uri: StorageUri
+    """Where it lies."""
+    digest: Digest
+    """The sha256 of its bytes."""
+
+
+class SchemaColumn(Model):
+    """One column of a snapshot."""
+
+    name: ColumnName
+    """Its name."""
+    type: Annotated[str, Field(max_length=64)]
+    """Boolean, Integer, Number, String, Timestamp or Date."""
+    role: Annotated[str, Field(max_length=16)]
+    """Key, EventTime, Label, Context, Feature or Unused."""
+
+
+class Violation(Model):
+    """One broken expectation."""
+
+    name: Short
+    """The expectation's name, or Schema."""
+    reason: Annotated[str, Field(max_length=64)]
+    """What kind of violation: OutOfRange, UnknownValues, Incomplete, Duplicates, RowCount,
+    MissingColumn, ExtraColumn, TypeChanged."""
+    severity: Annotated[str, Field(max_length=8)]
+    """Fail or Warn."""
+    column: Annotated[str, Field(max_length=128)] = ""
+    """The column it is about."""
+    message: Annotated[str, Field(max_length=1024)]
+    """Column, rule, observed, expected, count and share in one sentence."""
+
+
+class DataWindow(Model):
+    """The event times a snapshot covers."""
+
+    start: Timestamp
+    """The oldest event time."""
+    end: Timestamp
+    """The newest event time."""
+    mature_until: Timestamp
+    """The newest event time whose label is final."""
+    test_start: Timestamp
+    """Rows from here on are the test; training never sees them."""
+    validation_start: Timestamp
+    """Rows from here up to testStart are for choosing; older ones are fitted."""
+
+
+class DatasetVersionSpec(Model):
+    """All facts of one snapshot. Never changed."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(("self == oldSelf", "a record is never changed"))
+    )
+
+    dataset_ref: Ref
+    """The Dataset it was made by."""
+    digest: Digest
+    """Of content and schema, whatever the order of rows or the split into files."""
+    rows: int
+    """How many rows."""
+    labelled_rows: int
+    """How many rows have a final label."""
+    positive_rows: int = 0
+    """How many of those are of the positive class."""
+    manifest: StoredDocument
+    """The list of parts."""
+    profile: StoredDocument
+    """The whole profile: histograms, counts and noise floors per column."""
+    columns: Annotated[tuple[SchemaColumn, ...], Field(max_length=1000, json_schema_extra=ATOMIC_LIST)]
+    """The snapshot's schema."""
+    window: DataWindow
+    """The event times it covers."""
+    violations: Annotated[tuple[Violation, ...], Field(max_length=100, json_schema_extra=ATOMIC_LIST)] = ()
+    """What was broken when it was read."""
+    contract_hash: Annotated[str, Field(max_length=64)]
+    """The contract, columns and schema anchor it was judged against."""
+    fingerprint: Annotated[str, Field(max_length=128)]
+    """What the source looked like."""
+    objects: Annotated[tuple[Short, ...], Field(max_length=200, json_schema_extra=ATOMIC_LIST)] = ()
+    """The source objects read, at most 200 of them."""
+    source_changed: Timestamp | None = None
+    """When the newest of them was last modified."""
+    parent: Name | None = None
+    """The version before it."""
+    execution: Name
+    """The PipelineExecution that made it."""
+    step_image: Annotated[str, Field(max_length=512)] = ""
+    """The image that made it."""
+    created_at: Timestamp
+    """When."""
+    note: Text = ""
+    """Anything a person should know of it."""
+
+
+class DatasetVersionStatus(Status):
+    """Whether the snapshot is good, against which contract."""
+
+    judged_against: Annotated[str, Field(max_length=64)] | None = None
+    """The contract hash the Accepted condition was computed from."""
+
+
+class DatasetVersion(Resource):
+    """The record of one content-addressed snapshot."""
+
+    names: ClassVar[KindNames] = KindNames(
+        kind="DatasetVersion",
+        plural="datasetversions",
+        short="dsv",
+        record=True,
+        columns=(
+            Column(name="Dataset", path=".spec.datasetRef.name"),
+            Column(name="Accepted", path='.status.conditions[?(@.type=="Accepted")].status'),
+            Column(name="Reason", path='.status.conditions[?(@.type=="Accepted")].reason'),
+            Column(name="Rows", path=".spec.rows", type="integer"),
+            Column(name="From", path=".spec.window.start"),
+            Column(name="To", path=".spec.window.end"),
+            Column(name="Message", path='.status.conditions[?(@.type=="Accepted")].message', wide=True),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )
+    spec: DatasetVersionSpec
+    status: DatasetVersionStatus = DatasetVersionStatus()
