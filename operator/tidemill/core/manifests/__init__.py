@@ -1,0 +1,1 @@
+"""Builders of child objects: values in, whole bodies out, no choices."""

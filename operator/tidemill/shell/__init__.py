@@ -1,0 +1,1 @@
+"""When: the process, the watches, the queue and the passes. The sole importer of kopf."""
