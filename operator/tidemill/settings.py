@@ -69,6 +69,7 @@ class Settings:
         settings = cls(**given)  # type: ignore[arg-type]
         if settings.default_engine not in ("Job", "Kubeflow"):
             raise ValueError(
-                f"TIDEMILL_DEFAULT_ENGINE is {settings.default_engine!r}; it must be Job or Kubeflow"
+                f"TIDEMILL_DEFAULT_ENGINE is {settings.default_engine!r};"
+                " it must be Job or Kubeflow"
             )
         return settings

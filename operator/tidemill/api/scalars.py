@@ -23,7 +23,9 @@ Seconds = Annotated[int, Field(ge=0, le=315360000)]
 PositiveSeconds = Annotated[int, Field(ge=1, le=315360000)]
 """Whole seconds, at least one, at most ten years."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", min_length=1, max_length=63)]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", min_length=1, max_length=63)
+]
 """The name of a thing in a list, or of a Kubernetes object: a DNS-1035 label."""
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -32,7 +34,9 @@ ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 """A content digest: sha256, a colon and 64 hex digits."""
 
-StorageUri = Annotated[str, Field(pattern=r"^(s3|gs|az|https|http|file)://[^\s]+$", max_length=1024)]
+StorageUri = Annotated[
+    str, Field(pattern=r"^(s3|gs|az|https|http|file)://[^\s]+$", max_length=1024)
+]
 """Where an object lies: s3, gs, az, https, http or file."""
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, max_length=40)]

@@ -28,11 +28,13 @@ def elapsed(since: str, now: datetime) -> float:
     return max(0.0, (now - parse_time(since)).total_seconds())
 
 
-def condition(
-    type_: str, status: bool | None, reason: str, message: str = ""
-) -> Condition:
+def condition(type_: str, status: bool | None, reason: str, message: str = "") -> Condition:
     """A wanted condition; None is Unknown. Generation and time are stamped by `merge`."""
-    value = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
+    value = {
+        True: ConditionStatus.TRUE,
+        False: ConditionStatus.FALSE,
+        None: ConditionStatus.UNKNOWN,
+    }
     return Condition(
         type=type_, status=value[status], reason=str(reason), message=message[:MAX_MESSAGE]
     )

@@ -58,7 +58,7 @@ class Champion(Model):
 
 
 class EvaluateArguments(Model):
-    """For evaluate: scores candidate and champion on the same test rows, refits, makes the bundle."""
+    """For evaluate: score candidate and champion on the same test rows, refit, make the bundle."""
 
     manifest: StoredDocument
     profile: StoredDocument
@@ -73,5 +73,6 @@ class EvaluateArguments(Model):
     """Which metrics and slices the judge will ask for, besides the pipeline's metric."""
     refit: bool = True
     output: str
-    """Prefix to write the bundle under: <root>/<cluster uid>/<namespace>/records/trainingjobs/<name>/<run>."""
+    """Prefix to write the bundle under:
+    <root>/<cluster uid>/<namespace>/records/trainingjobs/<name>/<run>."""
     now: str

@@ -1,4 +1,4 @@
-"""The profile of a snapshot: mergeable histograms per column, and the noise floor of their distances.
+"""The profile of a snapshot: mergeable histograms per column, and their distances' noise floor.
 
 A number falls into bin `bisect.bisect_right(edges, value)`: bin i holds edges[i-1] <= value <
 edges[i], the first and last are open. A category falls into the bin of its position in

@@ -48,7 +48,7 @@ class ObjectsSource(Model):
     newest_by: NewestBy = NewestBy.NAME
     """Newest by Name (the last in lexical order) or by Modification time."""
     exclude: Annotated[tuple[Short, ...], Field(max_length=100, json_schema_extra=SET_LIST)] = ()
-    """Object names (the part after the last slash) to leave out, such as a month known to be bad."""
+    """Object names (what follows the last slash) to leave out, such as a month known to be bad."""
     secret_ref: Ref | None = None
     """A Secret of this namespace whose keys become the reading step's environment, such as
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL."""
@@ -101,14 +101,18 @@ class Columns(Model):
     """When the row's event happened; decides the split and what is mature. Never a feature."""
     label: Label
     """The column to predict."""
-    context: Annotated[tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)] = ()
+    context: Annotated[
+        tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)
+    ] = ()
     """Kept for error analysis, never features."""
-    features: Annotated[tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)] = ()
+    features: Annotated[
+        tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)
+    ] = ()
     """The columns a model may use. Left out: every column without another role."""
 
 
 class Split(Model):
-    """How rows are divided: the newest are the test, those before validation, the rest is fitted."""
+    """How rows are divided: the newest are the test, those before validate, the rest is fitted."""
 
     by: Literal["Time"] = "Time"
     """Time: by the event time column."""
@@ -173,7 +177,9 @@ class Expectation(Model):
     """The least value, included."""
     max: DecimalString | None = None
     """The greatest value, included."""
-    values: Annotated[tuple[Short, ...], Field(max_length=500, json_schema_extra=SET_LIST)] | None = None
+    values: (
+        Annotated[tuple[Short, ...], Field(max_length=500, json_schema_extra=SET_LIST)] | None
+    ) = None
     """The allowed values."""
     from_: Annotated[Literal["FirstVersion"] | None, Field(alias="from")] = None
     """FirstVersion: the values seen in the first accepted version are the allowed ones."""
@@ -220,7 +226,9 @@ class DatasetSpec(Model):
     """What the columns are for."""
     split: Split = Split()
     """How rows are divided into fit, validation and test."""
-    slices: Annotated[tuple[Slice, ...], Field(max_length=32, json_schema_extra=map_list("name"))] = ()
+    slices: Annotated[
+        tuple[Slice, ...], Field(max_length=32, json_schema_extra=map_list("name"))
+    ] = ()
     """Named parts of the data that are judged on their own."""
     contract: Contract = Contract()
     """What makes a version acceptable."""

@@ -80,11 +80,15 @@ class DatasetVersionSpec(Model):
     """The list of parts."""
     profile: StoredDocument
     """The whole profile: histograms, counts and noise floors per column."""
-    columns: Annotated[tuple[SchemaColumn, ...], Field(max_length=1000, json_schema_extra=ATOMIC_LIST)]
+    columns: Annotated[
+        tuple[SchemaColumn, ...], Field(max_length=1000, json_schema_extra=ATOMIC_LIST)
+    ]
     """The snapshot's schema."""
     window: DataWindow
     """The event times it covers."""
-    violations: Annotated[tuple[Violation, ...], Field(max_length=100, json_schema_extra=ATOMIC_LIST)] = ()
+    violations: Annotated[
+        tuple[Violation, ...], Field(max_length=100, json_schema_extra=ATOMIC_LIST)
+    ] = ()
     """What was broken when it was read."""
     contract_hash: Annotated[str, Field(max_length=64)]
     """The contract, columns and schema anchor it was judged against."""
@@ -128,7 +132,9 @@ class DatasetVersion(Resource):
             Column(name="Rows", path=".spec.rows", type="integer"),
             Column(name="From", path=".spec.window.start"),
             Column(name="To", path=".spec.window.end"),
-            Column(name="Message", path='.status.conditions[?(@.type=="Accepted")].message', wide=True),
+            Column(
+                name="Message", path='.status.conditions[?(@.type=="Accepted")].message', wide=True
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )

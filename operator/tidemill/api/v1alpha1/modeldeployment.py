@@ -45,7 +45,8 @@ class ModelSource(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "[has(self.trainingJobRef), has(self.modelVersionRef), has(self.bundle)].filter(x, x).size() == 1",
+                "[has(self.trainingJobRef), has(self.modelVersionRef), has(self.bundle)]"
+                ".filter(x, x).size() == 1",
                 "set exactly one of trainingJobRef, modelVersionRef and bundle",
             )
         )
@@ -87,7 +88,9 @@ class Route(Model):
 
     gateway_ref: GatewayRef
     """The Gateway to attach to."""
-    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16, json_schema_extra=SET_LIST)] = ()
+    hostnames: Annotated[
+        tuple[Hostname, ...], Field(max_length=16, json_schema_extra=SET_LIST)
+    ] = ()
     """The host names to answer for; all of the Gateway's when left out."""
 
 
@@ -103,7 +106,9 @@ class Step(Model):
 class Canary(Model):
     """A little traffic first, then more."""
 
-    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=20, json_schema_extra=ATOMIC_LIST)] = (
+    steps: Annotated[
+        tuple[Step, ...], Field(min_length=1, max_length=20, json_schema_extra=ATOMIC_LIST)
+    ] = (
         Step(weight=5),
         Step(weight=25),
         Step(weight=50),
@@ -125,7 +130,8 @@ class AnalysisMetric(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.name == 'latency' ? !has(self.max) : (!has(self.maxMilliseconds) && !has(self.quantile))",
+                "self.name == 'latency' ? !has(self.max)"
+                " : (!has(self.maxMilliseconds) && !has(self.quantile))",
                 "latency takes quantile and maxMilliseconds, every other metric takes max",
             ),
         )
@@ -355,7 +361,9 @@ class MonitorStatus(Model):
     """Requests in the last judged window."""
     share: Ratio = "0"
     """The share of features that had drifted."""
-    features: Annotated[tuple[DriftedFeature, ...], Field(max_length=64, json_schema_extra=map_list("feature"))] = ()
+    features: Annotated[
+        tuple[DriftedFeature, ...], Field(max_length=64, json_schema_extra=map_list("feature"))
+    ] = ()
     """The features of the last judged window, the largest distance first."""
     first_drifted: Timestamp | None = None
     """When the first of the drifted windows in a row began."""
@@ -376,8 +384,10 @@ class ModelDeploymentStatus(Status):
     """Revisions without weight whose pods are being drained."""
     retiring_since: Timestamp | None = None
     """Since when the youngest of them has had no weight."""
-    refused: Annotated[tuple[Refused, ...], Field(max_length=10, json_schema_extra=map_list("digest"))] = ()
-    """Models that a rollout refused; no candidates until the spec changes or a retry is asked for."""
+    refused: Annotated[
+        tuple[Refused, ...], Field(max_length=10, json_schema_extra=map_list("digest"))
+    ] = ()
+    """Models that a rollout refused; no candidates until the spec changes or a retry is asked."""
     last_rollout: PastRollout | None = None
     """How the last rollout ended."""
     monitor: MonitorStatus | None = None
@@ -418,7 +428,9 @@ class ModelDeployment(Resource):
             Column(name="Drift", path=".status.monitor.share"),
             Column(name="Last", path=".status.lastRollout.outcome"),
             Column(name="URL", path=".status.url", wide=True),
-            Column(name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True),
+            Column(
+                name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )

@@ -67,13 +67,17 @@ class ModelVersionSpec(Model):
     """What it was judged against."""
     champion_saw_test_rows: bool = False
     """The champion had learned from the test rows, so that the comparison says nothing."""
-    metrics: Annotated[tuple[Measured, ...], Field(max_length=300, json_schema_extra=ATOMIC_LIST)] = ()
+    metrics: Annotated[
+        tuple[Measured, ...], Field(max_length=300, json_schema_extra=ATOMIC_LIST)
+    ] = ()
     """Metrics on the test rows, for all of them and per slice."""
     parity: DecimalString | None = None
     """The largest difference of a probability between the trained model and its ONNX graph."""
     seed: int = 0
     """The seed of everything random."""
-    parameters: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=64)] = Field(default_factory=dict)
+    parameters: Annotated[
+        dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=64)
+    ] = Field(default_factory=dict)
     """The settings that were chosen."""
     pipeline_digest: Annotated[str, Field(max_length=71)] = ""
     """The sha256 of the compiled pipeline."""
@@ -105,7 +109,9 @@ class ModelVersionStatus(Status):
 
     judged_against: Annotated[str, Field(max_length=64)] | None = None
     """The hash of the gates the Approved condition was computed from."""
-    gates: Annotated[tuple[GateResult, ...], Field(max_length=32, json_schema_extra=ATOMIC_LIST)] = ()
+    gates: Annotated[
+        tuple[GateResult, ...], Field(max_length=32, json_schema_extra=ATOMIC_LIST)
+    ] = ()
     """What each gate said."""
 
 
@@ -126,7 +132,9 @@ class ModelVersion(Resource):
             Column(name="Champion", path=".spec.metrics[0].champion"),
             Column(name="Cause", path=".spec.cause"),
             Column(name="Data to", path=".spec.dataEnd"),
-            Column(name="Message", path='.status.conditions[?(@.type=="Approved")].message', wide=True),
+            Column(
+                name="Message", path='.status.conditions[?(@.type=="Approved")].message', wide=True
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )

@@ -51,7 +51,8 @@ class PipelineSource(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "[has(self.builtin), has(self.inline), has(self.configMapRef)].filter(x, x).size() == 1",
+                "[has(self.builtin), has(self.inline), has(self.configMapRef)]"
+                ".filter(x, x).size() == 1",
                 "set exactly one of builtin, inline and configMapRef",
             )
         )
@@ -78,7 +79,9 @@ class PipelineExecutionSpec(Model):
     """One run of one compiled Kubeflow pipeline."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(("self == oldSelf", "an execution is never changed; create another"))
+        json_schema_extra=rules(
+            ("self == oldSelf", "an execution is never changed; create another")
+        )
     )
 
     pipeline: PipelineSource
@@ -89,7 +92,9 @@ class PipelineExecutionSpec(Model):
     """The pipeline's parameters. tidemill_result_uri is set by the operator where declared."""
     engine: Engine | None = None
     """Job or Kubeflow. Left out: the admin's default."""
-    secret_refs: Annotated[tuple[Ref, ...], Field(max_length=8, json_schema_extra=map_list("name"))] = ()
+    secret_refs: Annotated[
+        tuple[Ref, ...], Field(max_length=8, json_schema_extra=map_list("name"))
+    ] = ()
     """Secrets of this namespace whose keys become environment of every step."""
     service_account_name: Annotated[str, Field(max_length=63)] = ""
     """The ServiceAccount of the pods; the namespace's default when left out."""
@@ -150,7 +155,9 @@ class PipelineExecutionStatus(Status):
     """When the first attempt was claimed."""
     ended: Timestamp | None = None
     """When it was over."""
-    tasks: Annotated[tuple[TaskStatus, ...], Field(max_length=64, json_schema_extra=ATOMIC_LIST)] = ()
+    tasks: Annotated[
+        tuple[TaskStatus, ...], Field(max_length=64, json_schema_extra=ATOMIC_LIST)
+    ] = ()
     """The pipeline's steps."""
     result: StoredDocument | None = None
     """The result document, checked before it is believed."""
@@ -174,10 +181,11 @@ class PipelineExecution(Resource):
             Column(name="Engine", path=".status.engine"),
             Column(name="Attempt", path=".status.attempt.number", type="integer"),
             Column(name="Run", path=".status.runId", wide=True),
-            Column(name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True),
+            Column(
+                name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )
     spec: PipelineExecutionSpec
     status: PipelineExecutionStatus = PipelineExecutionStatus()
-

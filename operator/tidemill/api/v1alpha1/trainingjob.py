@@ -10,7 +10,6 @@ from tidemill.api.base import (
     Column,
     KindNames,
     Model,
-    Ref,
     Resource,
     Status,
     map_list,
@@ -153,8 +152,10 @@ class Trigger(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("self.type == 'Schedule' ? has(self.schedule) : !has(self.schedule)",
-             "schedule is required for type Schedule, and only there"),
+            (
+                "self.type == 'Schedule' ? has(self.schedule) : !has(self.schedule)",
+                "schedule is required for type Schedule, and only there",
+            ),
             ("self.type == 'NewData' || !has(self.minShare)", "minShare is for type NewData"),
         )
     )
@@ -173,10 +174,12 @@ class Trigger(Model):
 class Retrain(Model):
     """When to train again, and how often at most."""
 
-    triggers: Annotated[tuple[Trigger, ...], Field(max_length=3, json_schema_extra=map_list("type"))] = ()
+    triggers: Annotated[
+        tuple[Trigger, ...], Field(max_length=3, json_schema_extra=map_list("type"))
+    ] = ()
     """What starts a new run, besides a changed spec and a request by hand."""
     cooldown_seconds: Seconds = 3600
-    """The least time between the ends of one run and the start of the next, unless a person asks."""
+    """The least time from the end of one run to the start of the next, unless a person asks."""
     max_per_day: Annotated[int, Field(ge=1, le=1000)] = 4
     """The most runs in 24 hours, unless a person asks."""
     suspend: bool = False
@@ -207,7 +210,9 @@ class TrainingJobSpec(Model):
     """How to train."""
     decision: Decision = Decision(threshold="0.5")
     """From which probability on the answer is yes."""
-    gates: Annotated[tuple[Gate, ...], Field(max_length=32, json_schema_extra=map_list("name"))] = ()
+    gates: Annotated[
+        tuple[Gate, ...], Field(max_length=32, json_schema_extra=map_list("name"))
+    ] = ()
     """What a model must reach before it may serve. All must be met."""
     refit: bool = True
     """After judging, fit the chosen settings on all rows with a final label, test rows included."""
@@ -297,15 +302,21 @@ class TrainingJobStatus(Status):
     """The run that is under way."""
     approved: ModelSummary | None = None
     """The newest approved model."""
-    history: Annotated[tuple[PastRun, ...], Field(max_length=10, json_schema_extra=ATOMIC_LIST)] = ()
+    history: Annotated[
+        tuple[PastRun, ...], Field(max_length=10, json_schema_extra=ATOMIC_LIST)
+    ] = ()
     """The last ten runs, newest first."""
-    started_at: Annotated[tuple[Timestamp, ...], Field(max_length=64, json_schema_extra=ATOMIC_LIST)] = ()
+    started_at: Annotated[
+        tuple[Timestamp, ...], Field(max_length=64, json_schema_extra=ATOMIC_LIST)
+    ] = ()
     """When the runs of the last 24 hours were claimed; what maxPerDay counts."""
     handled: HandledCauses = ()
     """The newest spent cause of each kind."""
     last_tick: Timestamp | None = None
     """The newest schedule tick that was acted on."""
-    pending: Annotated[tuple[PendingTrigger, ...], Field(max_length=8, json_schema_extra=map_list("cause"))] = ()
+    pending: Annotated[
+        tuple[PendingTrigger, ...], Field(max_length=8, json_schema_extra=map_list("cause"))
+    ] = ()
     """Triggers held back, the newest of each kind."""
     wants_data_after: Timestamp | None = None
     """A drift episode waits for labelled data with event times after this; the Dataset looks at
@@ -333,11 +344,11 @@ class TrainingJob(Resource):
             Column(name="Cause", path=".status.active.cause"),
             Column(name="Last", path=".status.history[0].outcome"),
             Column(name="Metric", path=".status.approved.metric", wide=True),
-            Column(name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True),
+            Column(
+                name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )
     spec: TrainingJobSpec
     status: TrainingJobStatus = TrainingJobStatus()
-
-
