@@ -133,7 +133,10 @@ class KindNames:
     columns: tuple[Column, ...]
     max_name: int = 63
     scale: dict[str, str] = field(default_factory=dict)
+    selectable: tuple[str, ...] = ()
+    """Paths that `kubectl get --field-selector` may name."""
     record: bool = False
+    """Written once by the operator and never changed."""
 
 
 class Resource(Model):

@@ -313,7 +313,7 @@ class Dataset(Resource):
     names: ClassVar[KindNames] = KindNames(
         kind="Dataset",
         plural="datasets",
-        short="ds",
+        short="dset",
         max_name=40,
         columns=(
             Column(name="Ready", path='.status.conditions[?(@.type=="Ready")].status'),

@@ -233,7 +233,10 @@ class ModelDeploymentSpec(Model):
     """How the model is reached through a Gateway. Left out: by the Service of the same name, and
     a canary's weight is its share of the pods."""
     rollout: Rollout = Rollout()
-    """How a new model takes over."""
+    """How a new model takes over. The candidate gets pods of its own, then traffic step by step as
+    `canary` says, and is judged at every step as `analysis` says. After the last step it becomes
+    the stable model; when it fails, all traffic goes back at once and the candidate is refused.
+    Neither restarts a pod that serves."""
     request_log: RequestLog | None = None
     """Keep requests and answers. Left out: none are kept."""
     monitoring: Monitoring = Monitoring()
