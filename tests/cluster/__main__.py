@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster import gobuild, progress
+from tests.cluster import addons, gobuild, images, progress
 from tests.cluster.commands import ClusterError
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.layout import DEFAULT_NODE_DIR, StateDir, default_control_plane_dir
+from tests.cluster.node import Node
 from tests.cluster.processes import Processes
 
 
@@ -25,10 +26,16 @@ def parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="end and clean up whatever runs, after crashes too")
     down.add_argument("--keep-data", action="store_true", help="leave the state directory")
     status = commands.add_parser("status", help="what runs, its memory and its addresses")
+    for command in (down, status):
+        command.add_argument("--control-plane", action="store_true", help="the control plane")
     for command in (up, down, status):
         command.add_argument("--dir", type=Path, help="the state directory")
     build = commands.add_parser("build", help="build the programs without starting anything")
     build.add_argument("names", nargs="*", help="default: all that a node needs")
+    load = commands.add_parser("load", help="put an image from buildah's storage into the node")
+    load.add_argument("image", nargs="+")
+    load.add_argument("--dir", type=Path, help="the node's state directory")
+    commands.add_parser("image-base", help="make the Debian Python base image, once")
     return root
 
 
@@ -46,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "build":
                 for name in arguments.names or gobuild.NODE:
                     print(gobuild.ensure(name))
+            case "load":
+                node = Node(arguments.dir or DEFAULT_NODE_DIR)
+                for image in arguments.image:
+                    images.load(node.runtime, image)
+            case "image-base":
+                print(images.ensure_base())
     except ClusterError as error:
         progress.say(f"error: {error}")
         return 1
@@ -56,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> None:
+    if not arguments.control_plane:
+        found = Node(arguments.dir or DEFAULT_NODE_DIR, audit=arguments.audit).up()
+        for key, value in addons.as_dict(found).items():
+            print(f"{key}={value}")
+        return
     directory = arguments.dir or default_control_plane_dir()
     plane = ControlPlane(directory, audit=arguments.audit, controllers=arguments.controllers)
     with progress.step("control plane") as step:
@@ -65,6 +83,9 @@ def _up(arguments: argparse.Namespace) -> None:
 
 
 def _down(arguments: argparse.Namespace) -> None:
+    if not arguments.control_plane:
+        Node(arguments.dir or DEFAULT_NODE_DIR).down(keep_data=arguments.keep_data)
+        return
     directory = arguments.dir or default_control_plane_dir()
     with progress.step("control plane down"):
         plane = ControlPlane(directory)
