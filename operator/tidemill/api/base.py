@@ -35,6 +35,13 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": said} for rule, said in pairs]}
 
 
+MIN_BELOW_MAX = (
+    "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+    "min may not be above max",
+)
+"""A rule of models with an inclusive range of decimal strings."""
+
+
 class Model(BaseModel):
     """Base of everything on the wire: frozen, camelCase, documented by docstrings."""
 

@@ -131,8 +131,11 @@ def apply_defaults(schema: Schema, value: Any) -> Any:
 
 
 def _shortest(schema: Schema, default: Any) -> Any:
-    """`{}` where the nested defaults say the same; the API server fills those in anyway."""
-    if schema.get("type") != "object":
+    """`{}` where the nested defaults say the same; the API server fills those in anyway.
+
+    Not where the object has rules of its own: they are tried on the default as it stands.
+    """
+    if schema.get("type") != "object" or "x-kubernetes-validations" in schema:
         return default
     return {} if apply_defaults(schema, {}) == apply_defaults(schema, default) else default
 
@@ -140,7 +143,7 @@ def _shortest(schema: Schema, default: Any) -> Any:
 def _set_default(out: Schema, default: Any) -> None:
     """The default in the schema, and in words: `kubectl explain` does not show the former."""
     out["default"] = default
-    if default == {}:
+    if out["type"] == "object" and apply_defaults(out, {}) == apply_defaults(out, default):
         return  # the nested fields say theirs
     out["description"] = f"{out.get('description', '')} Default: {_flow(default)}.".strip()
 

@@ -42,6 +42,9 @@ StorageUri = Annotated[
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, max_length=40)]
 """An RFC 3339 time in UTC, such as 2026-01-31T05:00:00Z."""
 
+Cron = Annotated[str, Field(pattern=r"^[^ ]+( [^ ]+){4}$", min_length=9, max_length=128)]
+"""A cron schedule of five fields: minute, hour, day of month, month, day of week."""
+
 Short = Annotated[str, Field(max_length=256)]
 """A short line of text."""
 

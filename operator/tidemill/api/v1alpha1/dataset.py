@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from tidemill.api.base import (
+    MIN_BELOW_MAX,
     SET_LIST,
     Column,
     KindNames,
@@ -18,6 +19,7 @@ from tidemill.api.base import (
 )
 from tidemill.api.scalars import (
     ColumnName,
+    Cron,
     DecimalString,
     Digest,
     Name,
@@ -64,8 +66,8 @@ class Source(Model):
 class Refresh(Model):
     """When to look at the source again."""
 
-    schedule: Annotated[str, Field(min_length=9, max_length=128)] | None = None
-    """Cron, five fields. Ticks missed while nothing ran count as one."""
+    schedule: Cron | None = None
+    """Cron, five fields, such as "0 5 * * *". Ticks missed while nothing ran count as one."""
     time_zone: Annotated[str, Field(max_length=64)] = "Etc/UTC"
     """The schedule's IANA time zone."""
     suspend: bool = False
@@ -95,6 +97,18 @@ class Label(Model):
 class Columns(Model):
     """What the columns are for."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.features) || !self.features.exists(f,"
+                " f == self.eventTime || f == self.label.name"
+                " || (has(self.key) && f in self.key)"
+                " || (has(self.context) && f in self.context))",
+                "features may not name the event time, the label, a key or a context column",
+            ),
+        )
+    )
+
     key: Annotated[tuple[ColumnName, ...], Field(max_length=8, json_schema_extra=SET_LIST)] = ()
     """Columns that name a row. Never features."""
     event_time: ColumnName
@@ -113,6 +127,16 @@ class Columns(Model):
 
 class Split(Model):
     """How rows are divided: the newest are the test, those before validate, the rest is fitted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "double(self.testShare) + double(self.validationShare) < 1.0",
+                "testShare and validationShare must leave something to fit: together below 1",
+            ),
+            ("double(self.testShare) > 0.0", "testShare must be above 0: a model has to be judged"),
+        )
+    )
 
     by: Literal["Time"] = "Time"
     """Time: by the event time column."""
@@ -162,6 +186,7 @@ class Expectation(Model):
                 "Range and RowCount need min, max or both",
             ),
             ("self.type != 'Complete' || has(self.minShare)", "Complete needs minShare"),
+            MIN_BELOW_MAX,
         )
     )
 

@@ -106,6 +106,12 @@ class Step(Model):
 class Canary(Model):
     """A little traffic first, then more."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.steps.map(s, s.weight).isSorted()", "the weights of steps may not fall")
+        )
+    )
+
     steps: Annotated[
         tuple[Step, ...], Field(min_length=1, max_length=20, json_schema_extra=ATOMIC_LIST)
     ] = (
@@ -175,15 +181,17 @@ class Rollout(Model):
     """How a new model takes over."""
 
     canary: Canary = Canary()
-    """A little traffic first, then more."""
+    """A little traffic first, then more. With a route a weight is exact; without one it is the
+    candidate's share of the pods, and status says which weight that gives."""
     analysis: Analysis = Analysis()
-    """How the candidate is judged while it gets traffic."""
+    """How the candidate is judged while it gets traffic: what is measured, how often, on how many
+    requests, and how many bad measurements end the rollout."""
     paused: bool = False
     """Stay at the present weight; nothing is promoted, and a failed analysis still rolls back."""
     step_deadline_seconds: PositiveSeconds = 86400
-    """The longest one step may take."""
+    """The longest one step may take; what happens then without a verdict, onNoData says."""
     drain_seconds: Seconds = 10
-    """How long a revision without weight keeps its pods."""
+    """How long a revision that lost its weight keeps its pods, for requests on their way."""
 
 
 class RequestLog(Model):

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from tidemill.api.base import (
     ATOMIC_LIST,
+    MIN_BELOW_MAX,
     Column,
     KindNames,
     Model,
@@ -16,6 +17,7 @@ from tidemill.api.base import (
     rules,
 )
 from tidemill.api.scalars import (
+    Cron,
     DecimalString,
     Name,
     PositiveSeconds,
@@ -120,6 +122,7 @@ class Gate(Model):
                 "an Absolute gate needs min, max or both",
             ),
             ("self.type != 'Champion' || has(self.minChange)", "a Champion gate needs minChange"),
+            MIN_BELOW_MAX,
         )
     )
 
@@ -163,8 +166,8 @@ class Trigger(Model):
     type: Literal["Schedule", "NewData", "Drift"]
     """Schedule: by cron. NewData: a new accepted version holds enough rows not seen before.
     Drift: a ModelDeployment that follows this job saw its input drift."""
-    schedule: Annotated[str, Field(min_length=9, max_length=128)] | None = None
-    """Cron, five fields; for type Schedule."""
+    schedule: Cron | None = None
+    """Cron, five fields, such as "0 5 * * 1"; for type Schedule."""
     time_zone: Annotated[str, Field(max_length=64)] | None = None
     """The schedule's IANA time zone; UTC when left out."""
     min_share: Ratio | None = None
