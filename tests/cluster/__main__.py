@@ -10,9 +10,8 @@ from pathlib import Path
 from tests.cluster import addons, gobuild, images, progress
 from tests.cluster.commands import ClusterError
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.layout import DEFAULT_NODE_DIR, StateDir, default_control_plane_dir
+from tests.cluster.layout import DEFAULT_NODE_DIR, default_control_plane_dir
 from tests.cluster.node import Node
-from tests.cluster.processes import Processes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,13 +92,20 @@ def _down(arguments: argparse.Namespace) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    state = StateDir((arguments.dir or DEFAULT_NODE_DIR).absolute())
-    total = 0
-    for record in Processes(state).all():
-        total += record.memory_bytes
-        life = f"{record.memory_bytes / 2**20:7.0f} MiB" if record.alive else "      ended"
-        print(f"{record.name:<26}{record.pid:>9}  {life}")
+    default = default_control_plane_dir() if arguments.control_plane else DEFAULT_NODE_DIR
+    node = Node(arguments.dir or default)
+    usage = node.usage()
+    for one in usage:
+        life = f"{one.memory_bytes / 2**20:7.0f} MiB" if one.alive else "      ended"
+        print(f"{one.name:<26}{one.pid or '':>9}  {life}")
+    total = sum(one.memory_bytes for one in usage)
     print(f"{'total':<26}{'':>9}  {total / 2**20:7.0f} MiB")
+    if node.processes.alive("kubelet"):
+        print(f"{'node':<26}{'healthy' if node.healthy() else 'not healthy'}")
+        for key, value in addons.as_dict(node.endpoints()).items():
+            print(f"{key:<26}{value}")
+    elif node.plane.processes.alive("kube-apiserver"):
+        print(f"{'kubeconfig':<26}{node.state.kubeconfig}")
 
 
 if __name__ == "__main__":

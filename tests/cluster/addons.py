@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
+import http
 import json
 import secrets
 import shutil
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,7 +96,9 @@ def install(target: Target) -> Endpoints:
         _await_deployments(target)
         _create_buckets(target)
         _await_gateway(target)
-    found = endpoints(target)
+        found = endpoints(target)
+        for url in (f"{found.s3_endpoint}/healthz", f"{found.prometheus}/-/ready", found.gateway):
+            wait_until(functools.partial(answers, url), f"an answer of {url}", timeout=60.0)
     write_s3_env(found, target.workdir / "s3.env")
     return found
 
@@ -125,6 +131,18 @@ def write_s3_env(found: Endpoints, path: Path) -> None:
         f"AWS_SECRET_ACCESS_KEY={found.s3_secret_key}\n"
         "AWS_REGION=us-east-1\n"
     )
+
+
+def answers(url: str) -> bool:
+    """Tell whether an HTTP server answers, whatever it says: a gateway without routes says 404."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=2.0):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR
+    except OSError:
+        return False
 
 
 def as_dict(found: Endpoints) -> dict[str, str]:

@@ -118,23 +118,28 @@ def ensure_base() -> str:
 
 def load(runtime: Runtime, image: str) -> None:
     """Put an image from buildah's storage into the node, unless the node holds this very one."""
-    identity = image_id(image)
-    if not identity:
-        raise ClusterError(f"no image {image} here; `buildah images` lists those there are")
+    mark = f"load-{_known_id(image)}"
     name = full_name(image)
-    archive = cache_dir() / "images" / f"load-{identity[:12]}.tar"
-    if runtime.holds(name, archive.name):
+    if runtime.holds(name, mark):
         return
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    archive.unlink(missing_ok=True)
     with progress.step(f"load {name}"):
-        argv: list[str | Path] = [*_buildah(), "push", "--disable-compression", "--quiet", image]
-        run([*argv, f"oci-archive:{archive}:{name}"], cache_dir() / "logs" / "load.log")
+        archive = export(image)
         try:
             runtime.import_archive(archive)
         finally:
             archive.unlink(missing_ok=True)
-        runtime.remember(archive.name)
+        runtime.remember(mark)
+
+
+def export(image: str) -> Path:
+    """Write an image from buildah's storage to an OCI archive, for the caller to remove."""
+    archive = cache_dir() / "images" / f"export-{_known_id(image)[:12]}.tar"
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    archive.unlink(missing_ok=True)
+    argv: list[str | Path] = [*_buildah(), "push", "--disable-compression", "--quiet", image]
+    log = cache_dir() / "logs" / "load.log"
+    run([*argv, f"oci-archive:{archive}:{full_name(image)}"], log)
+    return archive
 
 
 def image_id(image: str) -> str:
@@ -148,6 +153,13 @@ def image_id(image: str) -> str:
         if name in (entry.get("names") or []):
             return str(entry["id"]).removeprefix("sha256:")
     return ""
+
+
+def _known_id(image: str) -> str:
+    identity = image_id(image)
+    if not identity:
+        raise ClusterError(f"no image {image} here; `buildah images` lists those there are")
+    return identity
 
 
 def full_name(image: str) -> str:

@@ -118,7 +118,7 @@ class Node:
         shutil.rmtree(self.state.root / "run", ignore_errors=True)
         for link in Path("/var/log/containers").glob("*.log"):
             with contextlib.suppress(OSError):
-                if Path(os.readlink(link)).is_relative_to(self.state.root):
+                if link.readlink().is_relative_to(self.state.root):
                     link.unlink()
 
     def _start_runtime(self, pause_image: str) -> None:
