@@ -2,7 +2,7 @@
 
 from tidemill.api.base import Model
 from tidemill.api.v1alpha1.dataset import DatasetSpec, Slice
-from tidemill.api.v1alpha1.datasetversion import StoredDocument
+from tidemill.api.v1alpha1.datasetversion import DataWindow, StoredDocument
 from tidemill.api.v1alpha1.trainingjob import BuiltinPipeline, Decision, Gate
 
 
@@ -42,6 +42,8 @@ class TrainArguments(Model):
 
     manifest: StoredDocument
     profile: StoredDocument
+    window: DataWindow
+    """The DatasetVersion's window: where validation and test begin, and what is mature."""
     columns_spec: DatasetSpec
     """The Dataset's spec: roles and slices."""
     pipeline: BuiltinPipeline
@@ -62,6 +64,8 @@ class EvaluateArguments(Model):
 
     manifest: StoredDocument
     profile: StoredDocument
+    window: DataWindow
+    """The DatasetVersion's window."""
     dataset_spec: DatasetSpec
     dataset_digest: str
     slices: tuple[Slice, ...] = ()
