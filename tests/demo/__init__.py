@@ -1,0 +1,1 @@
+"""The demo: the whole loop on real data, told in plain words. `make demo` runs it."""
