@@ -1,4 +1,4 @@
-"""The story, chapter by chapter: from three months of flights to a model that was replaced by itself."""
+"""The story, chapter by chapter: from three months of flights to a model replaced by itself."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Live traffic: real flights, asked about through the gateway at a steady rate, from its own process.
+"""Live traffic: real flights, asked about through the gateway at a steady rate.
 
 Each answer is written down with its time, status and the model that gave it, so that the story
 can say how many failed and how the requests were shared, whatever happens meanwhile.
