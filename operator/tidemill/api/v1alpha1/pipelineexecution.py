@@ -138,6 +138,8 @@ class Attempt(Model):
     """The engine was seen to know it: from then on it is never started again."""
     not_before: Timestamp | None = None
     """Backing off: it starts at this time."""
+    submitted: Timestamp | None = None
+    """Kubeflow: when its start was last asked for, claimed before asking."""
 
 
 class PipelineExecutionStatus(Status):
