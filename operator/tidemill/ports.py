@@ -50,6 +50,27 @@ class Metrics(Protocol):
         ...
 
 
+class ConfigMaps(Protocol):
+    """Users' ConfigMaps, read one at a time; they are neither watched nor kept."""
+
+    async def read(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Its data, or None if there is no such ConfigMap."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartError:
+    """Why the last start of a run failed, as far as this process remembers."""
+
+    reason: str
+    """One CamelCase word."""
+    message: str
+    final: bool
+    """The server refused it, and will refuse it again."""
+    sent: bool
+    """It may have been carried out all the same."""
+
+
 class Pipelines(Protocol):
     """A Kubeflow Pipelines server."""
 
@@ -63,6 +84,10 @@ class Pipelines(Protocol):
 
     async def terminate(self, run_id: str) -> None:
         """Ask a run to end; one that has ended or does not exist is fine."""
+        ...
+
+    def start_error(self, run_id: str) -> StartError | None:
+        """Why the last `create` of this run failed; None once it was created or seen."""
         ...
 
 
@@ -81,3 +106,5 @@ class Sight:
     cluster_uid: str
     """uid of the kube-system namespace."""
     now: datetime
+    config_maps: ConfigMaps | None = None
+    """None: pipelines in users' ConfigMaps cannot be read."""
