@@ -187,7 +187,8 @@ class Rollout(Model):
     """How the candidate is judged while it gets traffic: what is measured, how often, on how many
     requests, and how many bad measurements end the rollout."""
     paused: bool = False
-    """Stay at the present weight; nothing is promoted, and a failed analysis still rolls back."""
+    """Stay at the present weight; nothing moves up or is promoted unless a request asks for it, and
+    a failed analysis still rolls back."""
     step_deadline_seconds: PositiveSeconds = 86400
     """The longest one step may take; what happens then without a verdict, onNoData says."""
     drain_seconds: Seconds = 10
@@ -269,20 +270,22 @@ class Phase(StrEnum):
 
     STARTING = "Starting"
     STEPPING = "Stepping"
-    DRAINING = "Draining"
 
 
 class RolloutStatus(Model):
     """The rollout that is under way; each step is claimed before its weight is written."""
 
     phase: Phase = Phase.STARTING
-    """Starting: the candidate's pods come up. Stepping: it gets traffic. Draining: it gets none."""
+    """Starting: the candidate's pods come up and get no traffic. Stepping: they get traffic."""
     step: int = 0
-    """The step, counted from zero."""
+    """The step, counted from zero; one past the last while the pods for all traffic come up."""
     step_started: Timestamp
     """When this step was claimed."""
+    weight: Annotated[int, Field(ge=0, le=100)] = 0
+    """The candidate's share of requests that is asked for, in percent; it rises to the step's once
+    the pods for it are ready and scraped."""
     weight_since: Timestamp | None = None
-    """Since when the route has been seen to carry this step's weight; measuring starts here."""
+    """Since when the route has been seen to carry this weight; measuring starts here."""
     failures: int = 0
     """Failed measurements so far."""
     errors: int = 0
@@ -311,7 +314,9 @@ class Refused(Model):
     at: Timestamp
     """When."""
     generation: int = 0
-    """The generation it was refused under; a changed spec tries it again."""
+    """The generation it was refused under."""
+    spec_hash: Annotated[str, Field(max_length=64)] = ""
+    """Hash of the spec it was refused under, replicas left out; a changed spec tries it again."""
 
 
 class PastRollout(Model):
@@ -364,8 +369,13 @@ class MonitorStatus(Model):
 
     verdict: Annotated[str, Field(max_length=16)] = ""
     """Successful: no drift. Failed: drift. NoData: too few requests."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """What the last judged window showed, when that changed."""
+    broken: Annotated[tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)] = ()
+    """Features whose share of missing, unknown or invalid values is far above the baseline's: bad
+    data, not drift."""
     window_start: Timestamp | None = None
-    """When the window being collected began."""
+    """When the first window since the last change began; windows follow one another from here."""
     consecutive: int = 0
     """Drifted windows in a row."""
     samples: int = 0
@@ -394,7 +404,7 @@ class ModelDeploymentStatus(Status):
     retiring: Annotated[tuple[Name, ...], Field(max_length=8, json_schema_extra=SET_LIST)] = ()
     """Revisions without weight whose pods are being drained."""
     retiring_since: Timestamp | None = None
-    """Since when the youngest of them has had no weight."""
+    """Since when all of them have been seen to have no weight."""
     refused: Annotated[
         tuple[Refused, ...], Field(max_length=10, json_schema_extra=map_list("digest"))
     ] = ()
