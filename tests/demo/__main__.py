@@ -29,8 +29,8 @@ def main() -> int:
         except (StoryError, KeyboardInterrupt) as problem:
             out.console.print(f"\n[bold red]{out.clock()}  {problem or 'interrupted'}[/]")
             if story is not None:
-                out.show(story.kubectl.run("get", "ds,tj,md,dsv,mv,pex,pods", check=False))
-                out.show(story.kubectl.run("describe", "ds,tj,md", check=False))
+                out.show(story.kubectl.run("get", "datasets,tj,md,dsv,mv,pex,pods", check=False))
+                out.show(story.kubectl.run("describe", "datasets,tj,md", check=False))
             return 1
         finally:
             if story is not None and story.traffic is not None:

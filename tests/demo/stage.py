@@ -28,7 +28,7 @@ def build_images(cluster: target.Cluster) -> None:
 
 def clear(kubectl: Kubectl, s3: S3) -> None:
     """Forget what an earlier telling has left: the story begins with nothing."""
-    for kind in ("md", "tj", "ds", "pex", "mv", "dsv"):
+    for kind in ("md", "tj", "datasets", "pex", "mv", "dsv"):
         kubectl.run("delete", kind, "--all", "--wait=true", "--timeout=120s", check=False)
     tides = s3.bucket("tides")
     paths = [item["path"] for page in obstore.list(tides) for item in page]

@@ -499,7 +499,7 @@ class Story:
         self.out.chapter("What there is now")
         if self.traffic is not None:
             self.traffic.stop()
-        for kinds in ("ds,tj,md", "dsv,mv,pex"):
+        for kinds in ("datasets,tj,md", "dsv,mv,pex"):
             self.out.show(self.kubectl.run("get", kinds))
         self.out.say("look further:")
         self.out.show(
