@@ -22,7 +22,7 @@ PATCHES: dict[str, dict[str, Any]] = {
             "analysis": {"periodSeconds": 5},
             "drainSeconds": 5,
         },
-        "monitoring": {"windowSeconds": 60},
+        "monitoring": {"windowSeconds": 30},
     },
 }
 """Minutes for weeks. Nothing but times differs from the samples (`only_times` checks it)."""

@@ -7,6 +7,7 @@ import obstore
 from tests.cluster import gobuild, images, target
 from tests.demo import flights, samples
 from tests.demo.console import Narrator
+from tests.demo.corruption import corrupted_month
 from tests.demo.install import IMAGES, NAMESPACE, ROOT, S3, image, install_chart
 from tests.demo.kubectl import Kubectl
 from tests.demo.story import Story
@@ -52,13 +53,14 @@ def set_stage(out: Narrator, scratch: Path, kubeconfig: str = "", context: str =
     clear(kubectl, s3)
     with out.working("flights of 2013, month by month"):
         months = flights.write_months(scratch)
+        bad = corrupted_month(months["2013-12"], scratch / "corrupted")
     host = samples.read()["ModelDeployment"]["spec"]["route"]["hostnames"][0]
     return Story(
         out=out,
         kubectl=kubectl,
         tides=s3.bucket("tides"),
         artifacts=s3.bucket("artifacts"),
-        months=months,
+        months={**months, "2014-01-corrupted": bad},
         gateway=ends.gateway,
         host=host,
     )
