@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from tidemill.core.attempts import StartError
 from tidemill.core.plan import Body
 from tidemill.settings import Settings
 
@@ -21,6 +22,10 @@ class Index(Protocol):
 
     def owned(self, kind: str, uid: str) -> list[Body]:
         """All objects of a kind whose controller has this uid."""
+        ...
+
+    def served(self, kind: str) -> bool:
+        """Whether the API server has this kind at all; the Gateway API may not be installed."""
         ...
 
 
@@ -56,19 +61,6 @@ class ConfigMaps(Protocol):
     async def read(self, namespace: str, name: str) -> dict[str, str] | None:
         """Its data, or None if there is no such ConfigMap."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartError:
-    """Why the last start of a run failed, as far as this process remembers."""
-
-    reason: str
-    """One CamelCase word."""
-    message: str
-    final: bool
-    """The server refused it, and will refuse it again."""
-    sent: bool
-    """It may have been carried out all the same."""
 
 
 class Pipelines(Protocol):
