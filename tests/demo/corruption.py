@@ -1,4 +1,4 @@
-"""A month as it arrives when an upstream job went wrong: readable, plausible at a glance, and bad."""
+"""A month as it arrives when an upstream job went wrong: readable, plausible at a glance, bad."""
 
 from pathlib import Path
 
@@ -20,6 +20,6 @@ def corrupted_month(good: Path, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "flights-2014-01.parquet"
     connection = duckdb.connect()
-    connection.register("month", connection.execute(CORRUPT, [str(good)]).to_arrow_table())
+    connection.register("month", connection.sql(CORRUPT, params=[str(good)]).to_arrow_table())
     connection.execute(f"COPY month TO '{path}' (FORMAT parquet)")
     return path
