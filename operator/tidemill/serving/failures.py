@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 
 TERMINATION_LOG = Path("/dev/termination-log")
-_MESSAGE_LIMIT = 1024
+_MESSAGE_LIMIT = 900  # characters; the kubelet keeps 4096 bytes
 
 
 class Exit(IntEnum):
@@ -45,7 +45,8 @@ def report(failure: StartError, termination_log: Path = TERMINATION_LOG) -> int:
     sys.stderr.write(f"{failure.reason}: {message}\n")
     if termination_log.exists():
         try:
-            termination_log.write_text(json.dumps({"reason": failure.reason, "message": message}))
+            said = {"reason": failure.reason, "message": message}
+            termination_log.write_text(json.dumps(said, ensure_ascii=False), "utf-8")
         except OSError as error:
             sys.stderr.write(f"the termination log cannot be written: {error.strerror}\n")
     return int(failure.code)

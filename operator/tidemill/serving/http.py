@@ -27,9 +27,9 @@ from starlette.types import Message, Receive, Scope, Send
 from tidemill import __version__
 from tidemill.serving import protocol
 from tidemill.serving.counters import Counters
+from tidemill.serving.logentry import Entry, Log, in_sample
 from tidemill.serving.model import OnnxModel
 from tidemill.serving.protocol import Query, RequestError
-from tidemill.serving.requestlog import Entry, RequestLog, in_sample
 from tidemill.serving.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Served:
     counters: Counters
     telemetry: Telemetry
     registry: CollectorRegistry
-    log: RequestLog | None
+    log: Log | None
 
 
 class Application:

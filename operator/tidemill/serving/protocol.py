@@ -225,7 +225,7 @@ def _batch(tensors: dict[str, _Tensor], layout: Layout, max_rows: int) -> Batch:
     return Batch(first.rows, numbers, tuple(_texts(tensors[name]) for name in layout.texts))
 
 
-def _numbers(tensor: _Tensor) -> NDArray[Any]:
+def _numbers(tensor: _Tensor) -> NDArray[np.float64]:
     """Return the values of a number; null is NaN."""
     if tensor.datatype == "BYTES":
         raise _wrong_type(tensor, "a number: send FP64, FP32, an INT type or BOOL")
@@ -234,7 +234,10 @@ def _numbers(tensor: _Tensor) -> NDArray[Any]:
         kind = _NUMPY[tensor.datatype]
         if len(data) != tensor.rows * kind.itemsize:
             raise _wrong_length(tensor, f"{len(data)} bytes")
-        return np.frombuffer(data, dtype=kind)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is missing like any other
+            values = np.frombuffer(data, dtype=kind).astype(np.float64)
+            values[np.isnan(values)] = np.nan
+        return values
     if len(data) != tensor.rows:
         raise _wrong_length(tensor, f"{len(data)} values")
     if not _NUMERIC.issuperset(map(type, data)):

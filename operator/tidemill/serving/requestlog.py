@@ -6,7 +6,6 @@ days that are older than they may be kept. What does not fit the queue, or canno
 dropped and counted.
 """
 
-import hashlib
 import logging
 import re
 import threading
@@ -23,10 +22,10 @@ import obstore
 import obstore.exceptions
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from obstore.store import ObjectStore
 
-from tidemill.serving.batch import Batch, Layout
+from tidemill.serving.batch import Layout
+from tidemill.serving.logentry import Entry
 from tidemill.serving.stores import first_line
 
 _LOG = logging.getLogger(__name__)
@@ -38,29 +37,9 @@ _STAMP = pa.timestamp("us", tz="UTC")
 _OWN = ("id", "event_time", "arrived_at", "revision", "probability", "decision")
 
 
-def in_sample(request_id: str, share: float) -> bool:
-    """Tell whether a request falls in the sample; every server agrees on the same id."""
-    if share >= 1:
-        return True
-    hashed = hashlib.blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=8)
-    return int.from_bytes(hashed.digest(), "big") < share * 2**64
-
-
 def column_of(feature: str) -> str:
     """Return the log's column of a feature: its name, unless that is one of the log's own."""
     return f"feature_{feature}" if feature in _OWN else feature
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One answered request."""
-
-    id: str
-    event_time: float
-    arrived_at: float
-    batch: Batch
-    probabilities: NDArray[np.float64]
-    decisions: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,8 @@ from tidemill.serving.bundles import LoadedBundle, read_bundle
 from tidemill.serving.counters import Counters
 from tidemill.serving.failures import Exit, StartError
 from tidemill.serving.http import Application, Limits, Served
+from tidemill.serving.logentry import Log
 from tidemill.serving.model import OnnxModel
-from tidemill.serving.requestlog import LogOptions, RequestLog
 from tidemill.serving.settings import ServingSettings
 from tidemill.serving.stores import open_store
 from tidemill.serving.telemetry import Telemetry, registry_of
@@ -102,9 +102,9 @@ def _served(settings: ServingSettings, loaded: LoadedBundle, model: OnnxModel) -
     )
 
 
-def _request_log(
-    settings: ServingSettings, model: OnnxModel, revision: str, digest: str
-) -> RequestLog:
+def _request_log(settings: ServingSettings, model: OnnxModel, revision: str, digest: str) -> Log:
+    from tidemill.serving.requestlog import LogOptions, RequestLog  # 30 MB of pyarrow
+
     options = LogOptions(
         pod=settings.pod_name,
         revision=revision,

@@ -143,7 +143,9 @@ class MadeBundle:
 
     def document(self, directory: Path) -> dict[str, Any]:
         """Return bundle.json for the files in the directory."""
-        expected = self.probabilities or score(self.model, self.golden)
+        expected = self.probabilities
+        if expected is None:
+            expected = score(self.model, self.golden)
         features = [
             {"name": name, "type": "Number" if name in NUMBERS else "Category"} for name in ORDER
         ]
