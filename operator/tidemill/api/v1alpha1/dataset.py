@@ -280,7 +280,7 @@ class ActiveExecution(Model):
     name: Name
     """The PipelineExecution's name."""
     cause: Annotated[str, Field(max_length=32)]
-    """Spec, Schedule, NewData, Drift or Manual."""
+    """Spec, Manual, Drift, NewData, Retry or Schedule."""
     key: Annotated[str, Field(max_length=128)]
     """What tells this cause from others of its kind."""
     since: Timestamp
@@ -293,7 +293,7 @@ class HandledCause(Model):
     """The newest spent cause of one kind."""
 
     cause: Annotated[str, Field(max_length=32)]
-    """Spec, Schedule, NewData, Drift or Manual."""
+    """Spec, Manual, Drift, NewData, Retry or Schedule."""
     key: Annotated[str, Field(max_length=128)]
     """What tells it from others of its kind."""
     at: Timestamp

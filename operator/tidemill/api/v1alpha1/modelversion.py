@@ -45,6 +45,9 @@ class ModelVersionSpec(Model):
     """The TrainingJob that made it."""
     cause: Annotated[str, Field(max_length=32)] = ""
     """Why the run was started."""
+    spec_hash: Annotated[str, Field(max_length=64)] = ""
+    """Hash of the TrainingJob's fields that shaped the run; a TrainingJob made again with the
+    same fields does not train again."""
     bundle: StoredDocument
     """The bundle's manifest (bundle.json): model, signature, baseline profile, metrics."""
     model_uri: StorageUri

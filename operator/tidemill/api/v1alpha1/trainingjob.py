@@ -183,7 +183,7 @@ class Retrain(Model):
     """What starts a new run, besides a changed spec and a request by hand."""
     cooldown_seconds: Seconds = 3600
     """The least time from the end of one run to the start of the next, unless a person asks."""
-    max_per_day: Annotated[int, Field(ge=1, le=1000)] = 4
+    max_per_day: Annotated[int, Field(ge=1, le=64)] = 4
     """The most runs in 24 hours, unless a person asks."""
     suspend: bool = False
     """Start no runs by trigger."""
@@ -265,7 +265,7 @@ class PendingTrigger(Model):
     key: Annotated[str, Field(max_length=128)]
     """What tells it from others of its kind."""
     reason: Annotated[str, Field(max_length=64)]
-    """CooldownActive, DailyLimitReached, WaitingForData, Suspended."""
+    """CooldownActive, DailyLimitReached, WaitingForData, RunActive or Suspended."""
     since: Timestamp
     """Since when."""
 
@@ -277,12 +277,14 @@ class PastRun(Model):
     """Its name."""
     cause: Annotated[str, Field(max_length=32)]
     """What asked for it."""
+    dataset_version: Name | None = None
+    """The data it learned from."""
     started: Timestamp
     """When it was claimed."""
     ended: Timestamp
     """When it was over."""
     outcome: Annotated[str, Field(max_length=64)]
-    """Approved, Refused, Undecided, or the reason it failed."""
+    """Approved, Refused, Undecided, Superseded, or the reason it failed."""
     message: Annotated[str, Field(max_length=512)] = ""
     """What was measured, in one sentence."""
 
