@@ -28,6 +28,10 @@ class Index(Protocol):
         """Whether the API server has this kind at all; the Gateway API may not be installed."""
         ...
 
+    def referring(self, kind: str, namespace: str, name: str, by: str) -> list[Body]:
+        """All objects of kind `by`, in any namespace, that refer to this object."""
+        ...
+
 
 class Documents(Protocol):
     """Documents in the artifact store."""
