@@ -32,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 _RETENTION_EVERY = timedelta(days=1)
 _RETENTION_RETRY = timedelta(hours=1)
 _TRIES = 3
+_FIRST_WAIT = 0.5
 _DAY = re.compile(r"(?:.*/)?date=(\d{4}-\d{2}-\d{2})/?")
 _STAMP = pa.timestamp("us", tz="UTC")
 _OWN = ("id", "event_time", "arrived_at", "revision", "probability", "decision")
@@ -141,7 +142,7 @@ class RequestLog:
     def _write(self, entries: Sequence[Entry]) -> None:
         """Store one file; after some tries its rows are dropped and counted."""
         path, rows = self._path(entries[0]), sum(entry.batch.rows for entry in entries)
-        wait = 0.5
+        wait = _FIRST_WAIT
         for attempt in range(1, _TRIES + 1):
             try:
                 data = file_of(entries, self._layout, self._options.revision, self._schema)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore.exceptions
@@ -11,7 +12,11 @@ from obstore.store import ObjectStore, from_url
 
 from tidemill.serving.failures import Exit, StartError
 
-_RETRY_TIME = timedelta(seconds=60)
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+RETRY: "RetryConfig" = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+"""How often and for how long a request to a store is tried again; about ten seconds in all."""
 
 
 def open_store(uri: str) -> ObjectStore:
@@ -19,7 +24,7 @@ def open_store(uri: str) -> ObjectStore:
     try:
         if urlsplit(uri).scheme == "file":
             return from_url(uri)
-        return from_url(uri, retry_config={"max_retries": 6, "retry_timeout": _RETRY_TIME})
+        return from_url(uri, retry_config=RETRY)
     except FileNotFoundError as error:
         raise StartError(Exit.NOT_FOUND, "NotFound", f"{plain(uri)} is not there") from error
     except (obstore.exceptions.BaseError, ValueError) as error:

@@ -110,7 +110,7 @@ SELECTED = {
 
 
 @pytest.mark.parametrize(("more", "outputs", "binary"), SELECTED.values(), ids=SELECTED)
-def test_outputs_selected(more: dict[str, Any], outputs: Any, binary: set[str]) -> None:
+def test_outputs_selected(more: dict[str, Any], outputs: Any, binary: Any) -> None:
     query = read(request([ROW], **more))
 
     assert (query.outputs, query.binary) == (outputs, binary)
@@ -250,13 +250,23 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
         "parameters of the request is not an object",
     ),
 }
-for shape in ([], [0], [-1], [1, 2], [1, 1, 1], ["1"], [True], [1.0], 1, None, {}):
+SHAPES: list[Any] = [[], [0], [-1], [1, 2], [1, 1, 1], ["1"], [True], [1.0], 1, None, {}]
+for shape in SHAPES:
     REFUSED[f"shape {shape}"] = (
         with_input("temp", shape=shape),
         400,
         'input "temp": shape is neither [N] nor [N, 1] with N > 0',
     )
-for moment in ("yesterday", "2013-01-01T10:00:00", -1, 1e15, True, [], "0001-01-01T00:00:00Z"):
+TIMES_REFUSED: list[Any] = [
+    "yesterday",
+    "2013-01-01T10:00:00",
+    -1,
+    1e15,
+    True,
+    [],
+    "0001-01-01T00:00:00Z",
+]
+for moment in TIMES_REFUSED:
     REFUSED[f"event time {moment}"] = (
         request([ROW], parameters={"event_time": moment}),
         400,
