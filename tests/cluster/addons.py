@@ -22,7 +22,7 @@ from pathlib import Path
 from string import Template
 
 from tests.cluster import gobuild, network, progress
-from tests.cluster.commands import ClusterError, output, run, wait_until
+from tests.cluster.commands import ClusterError, keep_trying, output, wait_until
 from tests.cluster.layout import MANIFESTS
 
 UPSTREAM_IMAGES = {
@@ -55,10 +55,10 @@ class Target:
         return output([gobuild.ensure("kubectl"), *self._access("--context"), *words],
                       data=data, timeout=timeout)  # fmt: skip
 
-    def helm(self, *words: str | Path) -> None:
-        """Run helm against this cluster."""
+    def helm(self, *words: str | Path) -> str:
+        """Run helm against this cluster and return what it prints."""
         argv = [gobuild.ensure("helm"), *self._access("--kube-context"), *words]
-        run(argv, self.workdir / "logs" / "helm.log", timeout=300)
+        return output(argv, timeout=300)
 
     def _access(self, option: str) -> list[str]:
         context = [option, self.context] if self.context else []
@@ -94,7 +94,8 @@ def install(target: Target) -> Endpoints:
             mark.write_text(wanted)
     with progress.step("add-ons ready"):
         _await_deployments(target)
-        _create_buckets(target)
+        # After a crash a pod may be called ready that is only being started again.
+        keep_trying(functools.partial(_create_buckets, target), timeout=60.0)
         _await_gateway(target)
         found = endpoints(target)
         for url in (f"{found.s3_endpoint}/healthz", f"{found.prometheus}/-/ready", found.gateway):
@@ -152,7 +153,9 @@ def as_dict(found: Endpoints) -> dict[str, str]:
 
 def render(name: str, values: Mapping[str, str]) -> str:
     """Return a manifest with its values filled in; other dollars stay, Prometheus uses them."""
-    return Template((MANIFESTS / name).read_text()).safe_substitute(values)
+    text = (MANIFESTS / name).read_text()
+    manifest_hash = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Template(text).safe_substitute(values, manifest_hash=manifest_hash)
 
 
 def dns_forward(resolv_conf: str) -> str:
@@ -212,28 +215,35 @@ def _install_gateway_crds(target: Target) -> None:
 
 
 def _install_envoy_gateway(target: Target) -> None:
+    chart = _envoy_gateway_chart(target)
+    overrides = chart.with_name("values.yaml")
+    overrides.write_text(render("envoy-gateway-values.yaml", target.images))
+    release = "envoy-gateway"
+    # An installation that was interrupted blocks every later one.
+    if release in target.helm("list", "--pending", "-q", "-n", _EG_NAMESPACE).split():
+        target.helm("uninstall", release, "-n", _EG_NAMESPACE, "--wait")
+    target.helm(
+        "upgrade", "--install", release, chart, "--namespace", _EG_NAMESPACE,
+        "--create-namespace", "--values", overrides, "--wait", "--timeout", "180s",
+    )  # fmt: skip
+
+
+def _envoy_gateway_chart(target: Target) -> Path:
+    """Return Envoy Gateway's chart as its release would hold it; its source has templates of it."""
     source = gobuild.module_dir("envoy-gateway", "github.com/envoyproxy/gateway")
     chart = target.workdir / "charts" / "gateway-helm"
     shutil.rmtree(chart, ignore_errors=True)
     shutil.copytree(source / "charts" / "gateway-helm", chart, copy_function=shutil.copyfile)
     for folder in (chart, *(path for path in chart.rglob("*") if path.is_dir())):
         folder.chmod(0o755)  # the module cache is read-only
-    values = (chart / "values.tmpl.yaml").read_text()
-    (chart / "values.yaml").write_text(
-        Template(values).safe_substitute(
-            GatewayImage=target.images["envoy_gateway_image"],
-            GatewayImagePullPolicy="IfNotPresent",
-        )
+    values = Template((chart / "values.tmpl.yaml").read_text()).safe_substitute(
+        GatewayImage=target.images["envoy_gateway_image"], GatewayImagePullPolicy="IfNotPresent"
     )
-    about = (chart / "Chart.yaml").read_text()
+    (chart / "values.yaml").write_text(values)
     version = gobuild.ENVOY_GATEWAY_VERSION.lstrip("v")
+    about = (chart / "Chart.yaml").read_text()
     (chart / "Chart.yaml").write_text(about.replace("v0.0.0-latest", version))
-    overrides = chart.with_name("values.yaml")
-    overrides.write_text(render("envoy-gateway-values.yaml", target.images))
-    target.helm(
-        "upgrade", "--install", "envoy-gateway", chart, "--namespace", _EG_NAMESPACE,
-        "--create-namespace", "--values", overrides, "--wait", "--timeout", "180s",
-    )  # fmt: skip
+    return chart
 
 
 def _install_gateway(target: Target) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -73,3 +75,24 @@ def wait_until(
         if time.monotonic() > deadline:
             raise ClusterError(f"{what} did not happen within {timeout:.0f} s")
         time.sleep(interval)
+
+
+def keep_trying(action: Callable[[], None], *, timeout: float, interval: float = 1.0) -> None:
+    """Do something until it succeeds; at the deadline its last failure is raised."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return action()
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(interval)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting for whoever holds it; the kernel frees it if we crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -175,6 +175,7 @@ class ControlPlane:
 
     def start_apiserver(self) -> None:
         """Start the API server and wait until it is ready."""
+        port_gets_free(self.ports.apiserver)
         self._run("kube-apiserver", self._apiserver_flags())
         self._await_ready("kube-apiserver", self.ready, timeout=60.0)
 
@@ -212,15 +213,26 @@ class ControlPlane:
 
     def _start_on_free_ports(self) -> None:
         free = free_ports(4)
-        preferred = self._preferred_port
-        if preferred and port_is_free(preferred):
+        last = self._last_port()
+        preferred = last or self._preferred_port
+        if preferred and port_gets_free(preferred):
             free[2] = preferred
+        elif last and self._node:
+            # The cluster's own record of where its API is cannot follow.
+            raise ClusterError(f"somebody else uses port {last}, on which this node's API was")
         self._ports = Ports(*free)
         self.state.state_file.write_text(json.dumps({"ports": asdict(self._ports)}))
         self._run("etcd", self._etcd_flags())
         self._await_ready("etcd", self._etcd_ready, timeout=30.0)
         self.start_apiserver()
         self.write_kubeconfig("admin", self.kubeconfig)
+
+    def _last_port(self) -> int | None:
+        """Return the port of before: kubeconfigs that were handed out name it."""
+        try:
+            return self.ports.apiserver
+        except ClusterError:
+            return None
 
     def _start_controllers(self) -> None:
         if not self._controllers or self.processes.alive("kube-controller-manager"):
@@ -395,6 +407,15 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
+
+
+def port_gets_free(port: int, *, timeout: float = 5.0) -> bool:
+    """Tell whether a port is free, or soon is: a process's last threads outlive it by a moment."""
+    try:
+        wait_until(lambda: port_is_free(port), f"release of port {port}", timeout=timeout)
+    except ClusterError:
+        return False
+    return True
 
 
 def port_is_free(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -10,13 +9,11 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import progress
-from tests.cluster.commands import ClusterError, run
+from tests.cluster.commands import ClusterError, exclusive, run
 from tests.cluster.layout import GO_FAMILIES, cache_dir
 
 KUBERNETES_VERSION = "v1.34.4"
@@ -96,7 +93,7 @@ def ensure(name: str) -> Path:
     target = cache_dir() / "bin" / f"{name}-{fingerprint(program)}"
     if target.exists():
         return target
-    with _locked(cache_dir() / "locks" / f"go-{name}.lock"):
+    with exclusive(cache_dir() / "locks" / f"go-{name}.lock"):
         if not target.exists():
             with progress.step(f"build {name}"):
                 _build(program, target)
@@ -179,11 +176,3 @@ def _build(program: Program, target: Path) -> None:
 
 def _go_env() -> dict[str, str]:
     return {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

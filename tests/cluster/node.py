@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import addons, archives, downloads, gobuild, network, progress, runtime
-from tests.cluster.commands import ClusterError, wait_until
+from tests.cluster.commands import ClusterError, exclusive, wait_until
 from tests.cluster.controlplane import ControlPlane, link_programs
-from tests.cluster.layout import DEFAULT_NODE_DIR, StateDir
+from tests.cluster.layout import DEFAULT_NODE_DIR, StateDir, cache_dir
 from tests.cluster.processes import Processes
 
 _DAEMONS = (
@@ -48,6 +49,10 @@ class Node:
         """Bring the node up, or what of it is missing, and return where its services are."""
         if os.geteuid() != 0:
             raise ClusterError("the node needs root: containers, addresses and mounts are made")
+        with exclusive(self._lock):
+            return self._up()
+
+    def _up(self) -> addons.Endpoints:
         downloads.ensure_debian_packages()
         binaries = {name: gobuild.ensure(name) for name in gobuild.NODE}
         images = archives.node_images()
@@ -69,6 +74,14 @@ class Node:
 
     def down(self, *, keep_data: bool = False) -> None:
         """End everything and leave nothing behind, from whatever state the node is in."""
+        with exclusive(self._lock):
+            self._down(keep_data=keep_data)
+
+    @property
+    def _lock(self) -> Path:
+        return cache_dir() / "locks" / "node.lock"
+
+    def _down(self, *, keep_data: bool) -> None:
         with progress.step("end the pods"):
             # The kubelet first: it would start again what we end.
             self.processes.stop("kubelet")
@@ -106,7 +119,9 @@ class Node:
     def _clear_ruins(self) -> None:
         """Clean up after a crash or a reboot: what the dead containerd knew is no longer true."""
         if self.state.pids.is_dir() and not self.processes.alive("containerd"):
-            self.processes.stop("kubelet")
+            # kube-proxy, too: it changes its rules little by little and would miss those removed.
+            for name in ("kubelet", "kube-proxy"):
+                self.processes.stop(name)
             self.runtime.end_pods()
             self.runtime.end_shims()
             self._remove_traces()
@@ -133,27 +148,39 @@ class Node:
         files = {}
         for identity, name in _KUBECONFIGS.items():
             files[name] = self.plane.write_kubeconfig(identity, pki / f"{name}.kubeconfig")
+        config = self._write("kubelet.json", self._kubelet_config())
         self._start("kubelet", [
-            f"--config={self._write('kubelet.json', self._kubelet_config())}",
+            f"--config={config}",
             f"--kubeconfig={files['kubelet']}",
             f"--hostname-override={network.NODE.name}",
             f"--node-ip={network.NODE.address}",
             f"--root-dir={self.state.root / 'kubelet'}",
             f"--cert-dir={pki / 'kubelet'}",
-        ])  # fmt: skip
+        ], config, files["kubelet"])  # fmt: skip
         self._start("kube-scheduler", [
             f"--kubeconfig={files['kube-scheduler']}",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
             f"--cert-dir={pki / 'scheduler'}",
-        ])  # fmt: skip
-        config = self._proxy_config(files["kube-proxy"])
-        self._start("kube-proxy", [f"--config={self._write('kube-proxy.json', config)}"])
+        ], files["kube-scheduler"])  # fmt: skip
+        config = self._write("kube-proxy.json", self._proxy_config(files["kube-proxy"]))
+        self._start("kube-proxy", [f"--config={config}"], config, files["kube-proxy"])
         wait_until(self._node_is_up, "readiness of the node", timeout=90.0)
 
-    def _start(self, name: str, flags: list[str]) -> None:
-        if not self.processes.alive(name):
-            self.processes.start(name, [self.state.bin / name, *flags], env={"GOGC": "60"})
+    def _start(self, name: str, flags: list[str], *files: Path) -> None:
+        """Start a process, or start it anew when what it was started with has changed."""
+        program = self.state.bin / name
+        digest = hashlib.sha256(f"{program.readlink()} {flags}".encode())
+        for path in files:
+            digest.update(path.read_bytes())
+        mark = self.state.pids / f"{name}.started-with"
+        unchanged = mark.exists() and mark.read_text() == digest.hexdigest()
+        if self.processes.alive(name):
+            if unchanged:
+                return
+            self.processes.stop(name)
+        self.processes.start(name, [program, *flags], env={"GOGC": "60"})
+        mark.write_text(digest.hexdigest())
 
     def _write(self, name: str, document: dict[str, object]) -> Path:
         path = self.state.root / name
