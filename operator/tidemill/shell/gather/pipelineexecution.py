@@ -84,8 +84,8 @@ async def _with_run(observed: Observed, sight: Sight) -> Observed:
     except TerminalError as error:
         return _with(observed, trouble=Problem(reason=error.reason, message=str(error)))
     if run is None:
-        error = sight.pipelines.start_error(run_id)
-        return await _unknown_to_engine(observed, sight, error)
+        failed_start = sight.pipelines.start_error(run_id)
+        return await _unknown_to_engine(observed, sight, failed_start)
     told = kubeflowrun.read(run)
     observed = _with(observed, told=told, tasks=tasks.from_run(run, sight.now))
     return await _with_result(observed, told, sight)
