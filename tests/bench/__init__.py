@@ -1,0 +1,1 @@
+"""Benchmarks, each beside a named peer or limit in the same run: `make bench`."""
