@@ -1,16 +1,16 @@
-"""Users' ConfigMaps: one live GET each, never cached, never watched."""
+"""Users' ConfigMaps, read one at a time."""
 
 from tidemill.adapters.apiserver import ApiServer
 from tidemill.adapters.resources import TYPES
 
 
 class LiveConfigMaps:
-    """ports.ConfigMaps over the API server."""
+    """Fills ports.ConfigMaps: each read is a request."""
 
     def __init__(self, api: ApiServer) -> None:
         self._api = api
 
     async def read(self, namespace: str, name: str) -> dict[str, str] | None:
-        """Its data, or None if there is no such ConfigMap. Raises what ApiServer.get raises."""
-        found = await self._api.get(TYPES["ConfigMap"], namespace, name)
-        return None if found is None else dict(found.get("data") or {})
+        """Its data, or None if there is no such ConfigMap."""
+        body = await self._api.get(TYPES["ConfigMap"], namespace, name)
+        return None if body is None else dict(body.get("data") or {})
