@@ -227,7 +227,7 @@ def _batch(tensors: dict[str, _Tensor], layout: Layout, max_rows: int) -> Batch:
 
 def _numbers(tensor: _Tensor) -> NDArray[np.float64]:
     """Return the values of a number; null is NaN."""
-    if tensor.datatype == "BYTES":
+    if tensor.datatype == "BYTES" and not _all_null(tensor):
         raise _wrong_type(tensor, "a number: send FP64, FP32, an INT type or BOOL")
     data = tensor.data
     if isinstance(data, memoryview):
@@ -247,7 +247,7 @@ def _numbers(tensor: _Tensor) -> NDArray[np.float64]:
 
 def _texts(tensor: _Tensor) -> list[str]:
     """Return the values of a category; null is ""."""
-    if tensor.datatype != "BYTES":
+    if tensor.datatype != "BYTES" and not _all_null(tensor):
         raise _wrong_type(tensor, "a category: send BYTES")
     data = tensor.data
     if isinstance(data, memoryview):
@@ -280,6 +280,11 @@ def _strings(tensor: _Tensor, data: memoryview) -> list[str]:
         said = f"input {tensor.name}: {broken} of {tensor.rows} strings are not UTF-8"
         raise RequestError(422, said, {tensor.name: broken})
     return values
+
+
+def _all_null(tensor: _Tensor) -> bool:
+    """A sender that tells the datatype from the values cannot know that of nulls."""
+    return isinstance(tensor.data, list) and all(value is None for value in tensor.data)
 
 
 def _wrong_type(tensor: _Tensor, wanted: str) -> RequestError:

@@ -73,6 +73,14 @@ def test_the_same_row_may_be_sent(document: dict[str, Any]) -> None:
     assert batch.texts == (["UA"], ["EWR"])
 
 
+@pytest.mark.parametrize(("name", "datatype"), [("temp", "BYTES"), ("carrier", "FP64")])
+def test_nulls_have_no_type_of_their_own(name: str, datatype: str) -> None:
+    batch = read(with_input(name, datatype=datatype, data=[None])).batch
+
+    assert np.isnan(batch.numbers[1, 0]) == (name == "temp")
+    assert batch.texts[0] == ([""] if name == "carrier" else ["UA"])
+
+
 TIMES = {
     "epoch seconds": (1357034400, 1357034400.0),
     "epoch seconds with a fraction": (1357034400.5, 1357034400.5),
