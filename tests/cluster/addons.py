@@ -159,7 +159,7 @@ def render(name: str, values: Mapping[str, str]) -> str:
 
 
 def dns_forward(resolv_conf: str) -> str:
-    """Return CoreDNS's line for names that are not the cluster's; without servers they are refused."""
+    """Return CoreDNS's line for names of the world; without servers they are refused."""
     words = (entry.split() for entry in resolv_conf.splitlines())
     servers = any(len(entry) > 1 and entry[0] == "nameserver" for entry in words)
     return "forward . /etc/resolv.conf" if servers else "# no name server here"
