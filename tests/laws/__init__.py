@@ -1,0 +1,1 @@
+"""Laws of the repository itself: what holds whatever the code does."""
