@@ -13,13 +13,15 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
-import kopf
-
 from tidemill.adapters.apiserver import ApiServer
 from tidemill.adapters.resources import OWN
 from tidemill.core.plan import Body
 from tidemill.errors import TransientError
+from tidemill.shell.absent import absent
 from tidemill.shell.store import Store
+
+with absent("kubernetes", "kubernetes_asyncio", "pykube"):
+    import kopf
 
 logger = logging.getLogger(__name__)
 
