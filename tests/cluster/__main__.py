@@ -82,12 +82,13 @@ def _up(arguments: argparse.Namespace) -> None:
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    if not arguments.control_plane:
-        Node(arguments.dir or DEFAULT_NODE_DIR).down(keep_data=arguments.keep_data)
+    # Only the node's own directory may end the pods and the network, of which there is one.
+    directory = arguments.dir or DEFAULT_NODE_DIR
+    if not arguments.control_plane and (not arguments.dir or Node(directory).exists):
+        Node(directory).down(keep_data=arguments.keep_data)
         return
-    directory = arguments.dir or default_control_plane_dir()
+    plane = ControlPlane(arguments.dir or default_control_plane_dir())
     with progress.step("control plane down"):
-        plane = ControlPlane(directory)
         plane.stop() if arguments.keep_data else plane.destroy()
 
 

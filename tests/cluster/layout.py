@@ -73,6 +73,11 @@ class StateDir:
         """Return the file that says what was started, with ports."""
         return self.root / "state.json"
 
+    @property
+    def node_mark(self) -> Path:
+        """Return the file that tells a node's directory from a control plane's."""
+        return self.root / "node"
+
     def log(self, name: str) -> Path:
         """Return the log file of one process."""
         return self.logs / f"{name}.log"

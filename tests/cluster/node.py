@@ -59,6 +59,7 @@ class Node:
         packed = {key: archives.archive(image) for key, image in images.items()}
         self._clear_ruins()
         self.state.create()
+        self.state.node_mark.touch()
         link_programs(self.state, binaries)
         network.set_up()
         with progress.step("control plane") as step:
@@ -96,6 +97,11 @@ class Node:
             if not keep_data and self.state.pids.is_dir():
                 shutil.rmtree(self.state.root)
 
+    @property
+    def exists(self) -> bool:
+        """Tell whether the directory is a node's; a control plane's has no pods or network."""
+        return self.state.node_mark.exists()
+
     def healthy(self) -> bool:
         """Tell whether every process runs and the node is ready."""
         return all(self.processes.alive(name) for name in _DAEMONS) and self._node_ready()
@@ -106,6 +112,8 @@ class Node:
             Usage(record.name, record.pid, record.alive, record.memory_bytes)
             for record in self.processes.all()
         ]
+        if not self.exists:
+            return found
         pods = runtime.cgroup_memory()
         return [*found, Usage("(all pods)", 0, alive=pods > 0, memory_bytes=pods)]
 
