@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster import addons, archives, gobuild, images, network, processes, progress, target
+from tests.cluster import (
+    addons,
+    archives,
+    gobuild,
+    images,
+    network,
+    processes,
+    progress,
+    target,
+    tenants,
+)
 from tests.cluster.commands import ClusterError, exclusive, keep_trying, output, run, wait_until
 from tests.cluster.controlplane import free_ports, kubeconfig_document, port_is_free
 from tests.cluster.layout import GO_FAMILIES, MANIFESTS, StateDir
@@ -217,3 +227,10 @@ def test_a_lock_can_be_taken_again(tmp_path: Path) -> None:
     for _ in range(2):
         with exclusive(tmp_path / "locks" / "one"):
             pass
+
+
+def test_a_grant_is_added_to_those_there_are() -> None:
+    first = tenants.with_grant({}, "one", "artifacts", "a/")
+    both = tenants.with_grant(first, "two", "artifacts", "b/")
+    assert both["Statement"][:2] == first["Statement"]
+    assert both["Statement"][2]["Resource"] == ["arn:aws:s3:::artifacts/b/*"]
