@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tidemill.api.base import GROUP, VERSION, Column, KindNames, Resource
 from tidemill.api.openapi import Schema, structural
+from tidemill.api.reference import reference
 from tidemill.api.v1alpha1 import KINDS
 
 CATEGORY = "tidemill"
@@ -138,8 +139,6 @@ def to_yaml(document: dict[str, Any]) -> str:
 
 def write(directory: Path) -> list[Path]:
     """Write every CRD and the reference into a directory; return what was written."""
-    from tidemill.api.reference import reference
-
     written = []
     for kind in KINDS:
         text = to_yaml(crd(kind))
@@ -149,7 +148,7 @@ def write(directory: Path) -> list[Path]:
         path.write_text(text)
         written.append(path)
     page = directory / "README.md"
-    page.write_text(reference())
+    page.write_text(reference([(kind.names, root_schema(kind)) for kind in KINDS]))
     return [*written, page]
 
 
