@@ -19,10 +19,10 @@ from tidemill.api.v1alpha1.pipelineexecution import (
 from tidemill.core import ir, jobstate, kubeflowrun, tasks
 from tidemill.core.attempts import OVER, Phase, Problem, StartError, Told
 from tidemill.core.conditions import parse_time
-from tidemill.core.identity import LABEL_EXECUTION, attempt_prefix, controller_uid
+from tidemill.core.executionview import ENDED, Observed, Setup, prefix
+from tidemill.core.identity import LABEL_EXECUTION, controller_uid
 from tidemill.core.ir import Compiled
 from tidemill.core.manifests.job import PIPELINE_KEY
-from tidemill.core.pipelineexecution import ENDED, Observed, Setup
 from tidemill.core.plan import Body
 from tidemill.core.resultdocument import Reading
 from tidemill.errors import TerminalError, TransientError
@@ -117,7 +117,7 @@ async def _with_result(observed: Observed, told: Told, sight: Sight) -> Observed
 
 
 async def _result(observed: Observed, digest: str | None, sight: Sight) -> Reading:
-    uri = f"{_prefix(observed)}/result.json"
+    uri = f"{prefix(observed)}/result.json"
     try:
         return Reading(uri=uri, data=await sight.documents.read(uri, digest))
     except TransientError as error:
@@ -135,7 +135,7 @@ async def _result(observed: Observed, digest: str | None, sight: Sight) -> Readi
 async def _progress(observed: Observed, sight: Sight) -> tasks.Tasks | None:
     """The runner's progress; that it cannot be read is no reason to stop."""
     try:
-        data = await sight.documents.read(f"{_prefix(observed)}/progress.json")
+        data = await sight.documents.read(f"{prefix(observed)}/progress.json")
     except (TransientError, TerminalError):
         return None
     return tasks.from_progress(data)
@@ -199,18 +199,6 @@ def _setup(sight: Sight) -> Setup:
         image_pull_policy=settings.image_pull_policy,
         default_engine=Engine(settings.default_engine),
         kubeflow=sight.pipelines is not None,
-    )
-
-
-def _prefix(observed: Observed) -> str:
-    execution, setup = observed.execution, observed.setup
-    attempt = execution.status.attempt
-    return attempt_prefix(
-        setup.artifact_root,
-        setup.cluster_uid,
-        execution.metadata.namespace,
-        execution.metadata.uid,
-        attempt.number if attempt is not None else 1,
     )
 
 
