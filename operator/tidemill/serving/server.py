@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Generator
@@ -81,7 +82,7 @@ def _listen(port: int) -> socket.socket:
                 pass  # IPv6 is compiled in and switched off
         return socket.create_server(("", port), backlog=2048)
     except OSError as error:
-        said = f"port {port} cannot be opened: {error.strerror}"
+        said = f"port {port} cannot be opened: {os.strerror(error.errno or 0)}"
         raise StartError(Exit.UNAVAILABLE, "PortUnavailable", said) from error
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +117,13 @@ class ServerProcess:
                 name = f"{sample.name}{{{labels}}}" if labels else sample.name
                 series[name] = sample.value
         return series
+
+
+def received(connection: socket.socket) -> Answer:
+    """Read the answer that comes over a bare connection."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return Answer(response.status, response.headers, response.read())
 
 
 def wait_for(condition: Any, seconds: float = 30.0) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,12 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.unit.serving.bundles import GOLDEN, NUMBERS, ORDER, request, score, tensor
-from tests.unit.serving.servers import NAME, REVISION, Answer, ServerProcess, wait_for
+from tests.unit.serving.servers import NAME, REVISION, Answer, ServerProcess, received
+from tidemill.serving.bundles import read_bundle
+from tidemill.serving.counters import Counters
+from tidemill.serving.http import Application, Limits, Served
+from tidemill.serving.model import OnnxModel
+from tidemill.serving.telemetry import Telemetry, registry_of
 
 MODEL = f"/v2/models/{NAME}"
 VERSION = f"{MODEL}/versions/{REVISION}"
@@ -276,30 +284,72 @@ def test_a_body_that_does_not_arrive_is_given_up(start: Callable[..., ServerProc
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         head = f"POST {MODEL}/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"
         connection.sendall(f"{head}{{".encode())
-        said = connection.recv(65536).decode()
+        answer = received(connection)
 
-    assert said.startswith("HTTP/1.1 400 ")
-    assert said.endswith('{"error":"the body did not arrive within 0.2 s"}')
+    assert answer.status == 400
+    assert answer.json == {"error": "the body did not arrive within 0.2 s"}
 
 
-def test_long_bodies_in_flight_are_bounded_all_together(
-    start: Callable[..., ServerProcess],
-) -> None:
-    server = start(max_body_bytes=1 << 20, body_seconds=20).wait_ready()
-    head = f"POST {MODEL}/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {1 << 20}\r\n\r\n"
-    waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
-    try:
-        for connection in waiting:
-            connection.sendall(head.encode() + b" " * ((1 << 20) - 1))
-        body = b" " * (1 << 19)
-        refused = wait_for(lambda: (answer := server.infer(body + GOOD)).status == 429 and answer)
-        assert refused.json == {"error": "too many long bodies are arriving; try again"}
-        assert refused.headers["retry-after"] == "1"
-        assert server.infer(GOOD).status == 200
-    finally:
-        for connection in waiting:
-            connection.close()
-    assert wait_for(lambda: server.infer(body + GOOD).status == 200)
+async def test_long_bodies_in_flight_are_bounded_all_together(bundle: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        application = make_application(bundle, pool, body_bytes=1000)
+        waiting = [asyncio.Queue[dict[str, Any]]() for _ in range(4)]
+        asking = [asyncio.create_task(ask(application, queue.get)) for queue in waiting]
+        for queue in waiting:
+            queue.put_nowait({"type": "http.request", "body": b" " * 1000, "more_body": True})
+        await asyncio.sleep(0)
+        while any(queue.qsize() for queue in waiting):
+            await asyncio.sleep(0)
+
+        refused = await ask(application, pieces(b" ", GOOD))
+        assert refused == (429, {"error": "too many long bodies are arriving; try again"})
+        assert (await ask(application, pieces(GOOD)))[0] == 200
+        for queue in waiting:
+            queue.put_nowait({"type": "http.disconnect"})
+        answers = await asyncio.gather(*asking)
+        assert answers == [(400, {"error": "the sender went away"})] * 4
+        assert (await ask(application, pieces(b" ", GOOD)))[0] == 200
+
+
+def make_application(bundle: Path, pool: ThreadPoolExecutor, body_bytes: int) -> Application:
+    """The application without a server around it."""
+    loaded = read_bundle(bundle)
+    counters = Counters(loaded.features, loaded.profile.prediction)
+    telemetry = Telemetry(loaded.bundle.model.digest, counters, lambda: 0)
+    served = Served(
+        name=NAME,
+        revision=REVISION,
+        model=OnnxModel(loaded),
+        counters=counters,
+        telemetry=telemetry,
+        registry=registry_of(telemetry),
+        log=None,
+    )
+    limits = Limits(rows=100, body_bytes=body_bytes, body_seconds=20, concurrency=100, sample=1)
+    return Application(served, limits, pool)
+
+
+def pieces(*parts: bytes) -> Callable[[], Any]:
+    """A body that arrives in these pieces."""
+    left = list(parts)
+
+    async def receive() -> dict[str, Any]:
+        body = left.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
+
+    return receive
+
+
+async def ask(application: Application, receive: Callable[[], Any]) -> tuple[int, Any]:
+    """Send one inference request straight to the application."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": f"{MODEL}/infer", "headers": []}
+    await application(scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
 
 
 # As Triton's own client, which shares no code with ours, speaks the protocol.
