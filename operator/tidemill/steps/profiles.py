@@ -1,0 +1,341 @@
+"""Profiles: histograms over bins that are fixed from then on, and each one's noise floor.
+
+Counting is written once, as narwhals lazy frames, and runs out of core on DuckDB; what memory it
+takes depends on columns, bins and hours covered, not on rows. Only edges and approximate counts
+of different values are asked of DuckDB itself, which has sketches for both.
+
+Numbers are compared as float32, which is what a model and its server see; edges are float32
+values. An empty text is a missing one, as in a model's input.
+"""
+# ruff: noqa: S608 -- names and values in SQL are quoted by `engine`
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from tidemill.api.documents.profile import MAX_BINS, FeatureProfile, Profile, ValueType
+from tidemill.core.drift import js_distance
+from tidemill.steps.engine import one, quoted, single_threaded, text
+from tidemill.steps.schema import ColumnType
+from tidemill.steps.windows import rfc3339
+
+WINDOWS = {"3600": 1, "86400": 24, "604800": 168}
+"""Window length in seconds, as the profile's keys say it -> in hours."""
+LEAST_ROWS = 500
+"""A window with fewer rows says nothing of noise."""
+PREDICTION_BINS = 20
+_FEW = 24
+_EXACT_ROWS = 1_000_000
+_LONGEST_VALUE = 256
+_RARE_MOST = 10_000
+_RARE_BYTES = 131072
+_HOUR = "hour of the data"
+_BIN = "bin"
+_COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A column to profile."""
+
+    name: str
+    kind: ColumnType
+    feature: bool = True
+    """Features get a noise floor, and their rare values are kept."""
+
+
+def profile(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    event_time: str,
+    subjects: Sequence[Subject],
+    prediction: FeatureProfile | None = None,
+) -> Profile:
+    """Profile some columns of a table (SQL). The event time decides the windows of the floors."""
+    moment = quoted(event_time)
+    query = f"SELECT count(*), min({moment}), max({moment}) FROM {table}"
+    rows, start, end = one(connection, query)
+    hours = 0 if start is None else int((end - start).total_seconds() // 3600) + 1
+    view = _View(connection, table, event_time, start, subjects)
+    distinct = view.distinct_counts()
+    facts = view.facts()
+    texts = sum(1 for item in subjects if item.kind is ColumnType.STRING and item.feature)
+    budget = _RARE_BYTES // max(texts, 1)
+    found = tuple(
+        _text(view, item, facts, distinct[item.name], hours, budget)
+        if item.kind is ColumnType.STRING
+        else _number(view, item, facts, distinct[item.name], hours)
+        for item in subjects
+    )
+    return Profile(
+        rows=rows,
+        start="" if start is None else rfc3339(start),
+        end="" if end is None else rfc3339(end),
+        features=found,
+        prediction=prediction,
+    )
+
+
+def _as_number(item: Subject) -> str:
+    """SQL of a column as the number that is counted."""
+    column = quoted(item.name)
+    if item.kind in (ColumnType.TIMESTAMP, ColumnType.DATE):
+        return f"CAST(epoch(CAST({column} AS TIMESTAMP)) AS DOUBLE)"
+    if item.kind is ColumnType.BOOLEAN:
+        return f"CAST(CAST({column} AS INTEGER) AS DOUBLE)"
+    return f"CAST(TRY_CAST({column} AS FLOAT) AS DOUBLE)"
+
+
+class _View:
+    """The subjects as numbers and texts under their own names, and the hour since the first row."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: str,
+        event_time: str,
+        start: datetime | None,
+        subjects: Sequence[Subject],
+    ) -> None:
+        self.connection = connection
+        self.subjects = subjects
+        columns = ", ".join(
+            f"NULLIF({quoted(item.name)}, '') AS {quoted(item.name)}"
+            if item.kind is ColumnType.STRING
+            else f"{_as_number(item)} AS {quoted(item.name)}"
+            for item in subjects
+        )
+        first = text(str(start)) if start is not None else "NULL"
+        since = f"epoch({quoted(event_time)}) - epoch(CAST({first} AS TIMESTAMP))"
+        hour = f"CAST(floor(({since}) / 3600) AS BIGINT) AS {quoted(_HOUR)}"
+        self.sql = f"(SELECT {hour}, {columns} FROM {table})"
+        relation = connection.sql(f"SELECT * FROM {self.sql}")
+        self.lazy: nw.LazyFrame[Any] = nw.from_native(relation)
+
+    def distinct_counts(self) -> dict[str, int]:
+        """How many different values each column has, approximately."""
+        if not self.subjects:
+            return {}
+        counts = ", ".join(f"approx_count_distinct({quoted(i.name)})" for i in self.subjects)
+        row = one(self.connection, f"SELECT {counts} FROM {self.sql}")
+        return dict(zip((item.name for item in self.subjects), row, strict=True))
+
+    def facts(self) -> dict[tuple[str, str], float | None]:
+        """(column, fact) -> value: missing of all; minimum, maximum, mean, deviation of numbers."""
+        wanted: dict[tuple[str, str], nw.Expr] = {}
+        for item in self.subjects:
+            column = nw.col(item.name)
+            wanted[item.name, "missing"] = column.null_count()
+            if item.kind is not ColumnType.STRING:
+                wanted[item.name, "minimum"] = column.min()
+                wanted[item.name, "maximum"] = column.max()
+                wanted[item.name, "mean"] = column.mean()
+                wanted[item.name, "deviation"] = column.std(ddof=0)
+        if not wanted:
+            return {}
+        named = {f"fact {place}": fact for place, fact in enumerate(wanted.values())}
+        row = self.lazy.select(**named).collect().row(0)
+        return {
+            key: None if value is None else float(value)
+            for key, value in zip(wanted, row, strict=True)
+        }
+
+    def few_values(self, name: str) -> list[float] | None:
+        """A number's values in order, if it has no more than _FEW."""
+        values = (
+            self.lazy.select(nw.col(name))
+            .drop_nulls()
+            .unique()
+            .head(_FEW + 1)
+            .collect()
+            .get_column(name)
+            .to_list()
+        )
+        return sorted(values) if len(values) <= _FEW else None
+
+    def quantiles(self, name: str) -> list[float]:
+        """The inner 24-quantiles; of more than a million rows by a sketch, on one thread so that
+        they depend on the data alone.
+        """
+        column = quoted(name)
+        shares = [place / MAX_BINS for place in range(1, MAX_BINS)]
+        (size,) = one(self.connection, f"SELECT count({column}) FROM {self.sql}")
+        function = "approx_quantile" if size > _EXACT_ROWS else "quantile_disc"
+        with single_threaded(self.connection):
+            (found,) = one(
+                self.connection, f"SELECT {function}({column}, {shares}) FROM {self.sql}"
+            )
+        return [float(np.float32(value)) for value in found or ()]
+
+    def counts(self, name: str, where: nw.Expr, bin_of: nw.Expr) -> dict[str, list[Any]]:
+        """Hour, bin and count of every bin of every hour that has any."""
+        frame = (
+            self.lazy.filter(where)
+            .select(nw.col(_HOUR), bin_of.alias(_BIN))
+            .group_by(_HOUR, _BIN)
+            .agg(nw.len().alias(_COUNT))
+            .collect()
+        )
+        return {key: frame.get_column(key).to_list() for key in (_HOUR, _BIN, _COUNT)}
+
+
+def _number(
+    view: _View,
+    item: Subject,
+    facts: Mapping[tuple[str, str], float | None],
+    distinct: int,
+    hours: int,
+) -> FeatureProfile:
+    values = view.few_values(item.name) if distinct <= 2 * _FEW else None
+    least = facts[item.name, "minimum"]
+    if values is not None:
+        edges = tuple(values[1:])
+    else:
+        edges = tuple(
+            edge for edge in sorted(set(view.quantiles(item.name))) if least is None or edge > least
+        )
+    column = nw.col(item.name)
+    place = (
+        nw.sum_horizontal(*((column >= edge).cast(nw.Int64) for edge in edges))
+        if edges
+        else column * 0
+    )
+    grid = _Grid(view.counts(item.name, ~column.is_null(), place.cast(nw.Int64)), len(edges) + 1)
+    return FeatureProfile(
+        name=item.name,
+        type=ValueType.NUMBER,
+        edges=edges,
+        counts=grid.total,
+        missing=int(facts[item.name, "missing"] or 0),
+        minimum=least,
+        maximum=facts[item.name, "maximum"],
+        mean=_short(facts[item.name, "mean"]),
+        deviation=_short(facts[item.name, "deviation"]),
+        distinct=len(values) if values is not None else distinct,
+        noise_floor=grid.floors(hours) if item.feature else {},
+    )
+
+
+def _short(value: float | None) -> float | None:
+    """Nine digits: what is left of a sum whose order of terms is not fixed."""
+    return None if value is None else float(f"{value:.9g}")
+
+
+def _text(
+    view: _View,
+    item: Subject,
+    facts: Mapping[tuple[str, str], float | None],
+    distinct: int,
+    hours: int,
+    budget: int,
+) -> FeatureProfile:
+    column = nw.col(item.name)
+    most = (
+        view.lazy.filter(~column.is_null() & (column.str.len_chars() <= _LONGEST_VALUE))
+        .group_by(item.name)
+        .agg(nw.len().alias(_COUNT))
+        .sort(_COUNT, item.name, descending=[True, False])
+        .head(_RARE_MOST + MAX_BINS)
+        .collect()
+    )
+    values: list[str] = most.get_column(item.name).to_list()
+    categories, others = values[: MAX_BINS - 1], values[MAX_BINS - 1 :]
+    if not item.feature and distinct > _RARE_MOST // 10:
+        others = []
+    rare = _within(others, budget)
+    known = column.is_in([*categories, *rare]) if rare else column.is_in(categories)
+    top = (
+        nw.when(column.is_in(categories)).then(column).otherwise(nw.lit(None))
+        if categories
+        else column
+    )
+    found = view.counts(item.name, known, top) if categories else {_HOUR: [], _BIN: [], _COUNT: []}
+    places = {value: place for place, value in enumerate(categories)}
+    found[_BIN] = [places.get(value, len(categories)) for value in found[_BIN]]
+    grid = _Grid(found, len(categories) + bool(rare))
+    return FeatureProfile(
+        name=item.name,
+        type=ValueType.CATEGORY,
+        categories=tuple(categories),
+        rare=rare,
+        counts=grid.total,
+        missing=int(facts[item.name, "missing"] or 0),
+        distinct=len(values) if len(values) < _RARE_MOST else distinct,
+        noise_floor=grid.floors(hours) if item.feature else {},
+    )
+
+
+def _within(values: Sequence[str], budget: int) -> tuple[str, ...]:
+    """As many of the values as fit the budget of bytes, and are allowed."""
+    kept = []
+    for value in values[:_RARE_MOST]:
+        budget -= len(value.encode()) + 3
+        if budget < 0:
+            break
+        kept.append(value)
+    return tuple(kept)
+
+
+class _Grid:
+    """Counts by hour and bin."""
+
+    def __init__(self, found: Mapping[str, Any], bins: int) -> None:
+        self.bins = bins
+        self.hours: NDArray[np.int64] = np.asarray(found[_HOUR], dtype=np.int64)
+        self.places: NDArray[np.int64] = np.asarray(found[_BIN], dtype=np.int64)
+        self.counts: NDArray[np.int64] = np.asarray(found[_COUNT], dtype=np.int64)
+
+    @property
+    def total(self) -> tuple[int, ...]:
+        """How many fell into each bin."""
+        sums = np.zeros(self.bins, dtype=np.int64)
+        np.add.at(sums, self.places, self.counts)
+        return tuple(int(count) for count in sums)
+
+    def floors(self, hours: int) -> dict[str, float]:
+        """Window length -> the largest distance of such a window from the whole.
+
+        Windows follow each other from the first row on; one that the data end within is left
+        out: it is shorter than it claims.
+        """
+        whole = self.total
+        floors = {}
+        for length, span in WINDOWS.items():
+            windows, place = np.unique(self.hours // span, return_inverse=True)
+            sums = np.zeros((len(windows), self.bins), dtype=np.int64)
+            np.add.at(sums, (place, self.places), self.counts)
+            complete = (windows + 1) * span <= hours
+            full = sums[complete & (sums.sum(axis=1) >= LEAST_ROWS)]
+            distances = [js_distance(whole, row.tolist()) or 0.0 for row in full]
+            if distances:
+                floors[length] = round(max(distances), 6)
+        return floors
+
+
+def predictions_profile(
+    probabilities: NDArray[np.float64], seconds: NDArray[np.int64]
+) -> FeatureProfile:
+    """Profile a model's probabilities in 20 equal bins on [0, 1]; `seconds` are event times."""
+    edges = tuple(place / PREDICTION_BINS for place in range(1, PREDICTION_BINS))
+    places = np.searchsorted(np.array(edges), probabilities, side="right")
+    hours = (seconds - seconds.min()) // 3600 if len(seconds) else seconds
+    keys, counts = np.unique(hours * PREDICTION_BINS + places, return_counts=True)
+    found = {_HOUR: keys // PREDICTION_BINS, _BIN: keys % PREDICTION_BINS, _COUNT: counts}
+    grid = _Grid(found, PREDICTION_BINS)
+    return FeatureProfile(
+        name="prediction",
+        type=ValueType.NUMBER,
+        edges=edges,
+        counts=grid.total,
+        minimum=float(probabilities.min()) if len(probabilities) else None,
+        maximum=float(probabilities.max()) if len(probabilities) else None,
+        mean=_short(float(probabilities.mean())) if len(probabilities) else None,
+        deviation=_short(float(probabilities.std())) if len(probabilities) else None,
+        noise_floor=grid.floors(int(hours.max()) + 1 if len(hours) else 0),
+    )

@@ -1,0 +1,221 @@
+"""dataset-refresh: look at the source, read what changed, check it, store it, say what it is.
+
+Parts, profile and manifest are written first and the result last; every one of them is named by
+what is in it, or is written only if absent, so that a run killed half way leaves nothing that
+anybody would take for a version, and a second run of the same data writes the same again.
+"""
+# ruff: noqa: S608 -- names and values in SQL are quoted by `engine`
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from tidemill.api.base import Model
+from tidemill.api.documents.arguments import Known, RefreshArguments
+from tidemill.api.documents.manifest import Manifest
+from tidemill.api.documents.results import Result, Snapshot, Unchanged
+from tidemill.api.v1alpha1.dataset import DatasetSpec, Severity
+from tidemill.api.v1alpha1.datasetversion import Violation
+from tidemill.steps import expectations, predicates
+from tidemill.steps.engine import connect, one, quoted
+from tidemill.steps.failures import StepError
+from tidemill.steps.objects import SOURCE, Store, join
+from tidemill.steps.parts import (
+    LocalPart,
+    RawObject,
+    check_event_times,
+    content_digest,
+    fetch_parts,
+    inspect,
+    opinions,
+    publish_parts,
+    read_manifest,
+    scan_parts,
+    schema_of_part,
+    write_part,
+)
+from tidemill.steps.profiles import Subject, profile
+from tidemill.steps.schema import (
+    NUMERIC,
+    ColumnType,
+    Role,
+    Schema,
+    check_columns,
+    compare,
+    describe,
+    merge,
+)
+from tidemill.steps.source import Sighting, fetch, sight
+from tidemill.steps.windows import find_window, label_rule, naive
+
+logger = logging.getLogger(__name__)
+
+_MOST_VIOLATIONS = 100
+_MOST_OBJECTS = 200
+_OBJECT_LENGTH = 256
+
+
+def as_document(model: Model) -> bytes:
+    """A document's bytes: the same for the same content."""
+    return json.dumps(model.to_wire(), sort_keys=True, indent=1).encode()
+
+
+def refresh(arguments: RefreshArguments, scratch: Path) -> Result:
+    """Make a snapshot of the source, or find that nothing has changed. Raises StepError."""
+    source, store = Store(SOURCE), Store()
+    sighting = sight(source, arguments.spec.source.objects)
+    if sighting.fingerprint == arguments.fingerprint:
+        logger.info("the source has not changed since it was last read")
+        return Unchanged(fingerprint=sighting.fingerprint, source_changed=sighting.changed)
+    read, files = fetch(source, sighting, scratch)
+    logger.info("read %d objects", len(files))
+    with connect(scratch) as connection:
+        return _snapshot(connection, store, arguments, read, files, scratch)
+
+
+def _snapshot(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    arguments: RefreshArguments,
+    read: Sighting,
+    files: Sequence[Path],
+    scratch: Path,
+) -> Snapshot:
+    spec = arguments.spec
+    anchor = _Anchor(connection, store, arguments.anchor, scratch)
+    raw = [
+        inspect(connection, item.path, file) for item, file in zip(read.objects, files, strict=True)
+    ]
+    schema = _schema(connection, spec, raw, anchor.schema)
+    parts = [write_part(connection, item, schema, scratch) for item in raw]
+    table = scan_parts([part.file for part in parts])
+    rows = sum(part.rows for part in parts)
+    if rows == 0:
+        said = f"the {len(parts)} objects read hold no rows; check the source, or exclude the empty"
+        raise StepError("EmptyVersion", f"{said} ones")
+    anchor.have(parts)
+    columns = describe(spec, schema)
+    rule = label_rule(connection, table, spec, schema[spec.columns.label.name])
+    labelled = find_window(connection, table, spec, rule, naive(arguments.now))
+    violations = _violations(connection, table, spec, schema, anchor, rows)
+    digest = content_digest(connection, table, schema)
+    logger.info("%d rows, %d violations, %s", rows, len(violations), digest)
+    subjects = [
+        Subject(item.name, ColumnType(item.type), item.role == Role.FEATURE) for item in columns
+    ]
+    profiled = profile(connection, table, spec.columns.event_time, subjects)
+    published = publish_parts(store, arguments.store, parts)
+    place = join(arguments.store, "versions", digest.removeprefix("sha256:"))
+    manifest = Manifest(digest=digest, parts=published, rows=rows)
+    return Snapshot(
+        digest=digest,
+        rows=rows,
+        labelled_rows=labelled.rows,
+        positive_rows=labelled.positive,
+        profile=store.publish(place, "profile.json", as_document(profiled)),
+        manifest=store.publish(place, "manifest.json", as_document(manifest)),
+        columns=columns,
+        window=labelled.window,
+        violations=violations,
+        contract_hash=arguments.contract_hash,
+        fingerprint=read.fingerprint,
+        objects=tuple(item.path[-_OBJECT_LENGTH:] for item in read.objects[-_MOST_OBJECTS:]),
+        source_changed=read.changed,
+    )
+
+
+def _schema(
+    connection: duckdb.DuckDBPyConnection,
+    spec: DatasetSpec,
+    raw: Sequence[RawObject],
+    anchor: Schema | None,
+) -> Schema:
+    """The schema of all objects, with the event time as a time."""
+    schema = merge(opinions(connection, raw, anchor), anchor)
+    check_columns(spec, schema, anchor)
+    for wanted in spec.slices:
+        predicates.parse(wanted, {**(anchor or {}), **schema})
+    moment = spec.columns.event_time
+    if schema[moment] in NUMERIC:
+        said = f"event time {moment} is a {schema[moment]}; make it a timestamp, or text such as"
+        raise StepError("TypeMismatch", f"{said} 2013-06-30T12:00:00Z")
+    check_event_times(connection, raw, moment)
+    schema[moment] = ColumnType.TIMESTAMP
+    return schema
+
+
+class _Anchor:
+    """The version whose schema, and where asked for values, are the norm."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        store: Store,
+        known: Known | None,
+        scratch: Path,
+    ) -> None:
+        self._connection = connection
+        self._store = store
+        self._scratch = scratch
+        self._parts = () if known is None else read_manifest(store, known.manifest).parts
+        self.schema: Schema | None = schema_of_part(store, self._parts[0]) if self._parts else None
+
+    def have(self, parts: Sequence[LocalPart]) -> None:
+        """Take the parts that were just written for those the anchor shares with them."""
+        for part in parts:
+            shared = self._scratch / part.name
+            if any(item.digest == part.digest for item in self._parts) and not shared.exists():
+                shared.hardlink_to(part.file)
+
+    def values(self, name: str) -> frozenset[str] | None:
+        """All values of a column as text; None if there is no anchor, or it has no such column."""
+        if self.schema is None or name not in self.schema:
+            return None
+        files = fetch_parts(self._store, self._parts, self._scratch)
+        table = scan_parts(files)
+        return expectations.values_of(self._connection, table, name, self.schema[name])
+
+
+def _violations(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    spec: DatasetSpec,
+    schema: Schema,
+    anchor: _Anchor,
+    rows: int,
+) -> tuple[Violation, ...]:
+    contract = spec.contract
+    first = {}
+    for item in contract.expectations:
+        if item.from_ is not None and item.column is not None and item.column not in first:
+            values = anchor.values(item.column)
+            if values is not None:
+                first[item.column] = values
+    found = (
+        *(compare(schema, anchor.schema, contract.schema_.evolution) if anchor.schema else ()),
+        *_without_event_time(connection, table, spec.columns.event_time, rows),
+        *expectations.check(connection, table, schema, contract.expectations, first),
+    )
+    return found[:_MOST_VIOLATIONS]
+
+
+def _without_event_time(
+    connection: duckdb.DuckDBPyConnection, table: str, name: str, rows: int
+) -> tuple[Violation, ...]:
+    """Rows without an event time are kept but belong to no window: that is worth a warning."""
+    (known,) = one(connection, f"SELECT count({quoted(name)}) FROM {table}")
+    if known == rows:
+        return ()
+    said = f"{name}: expected an event time in every row; missing in {rows - known:,} of"
+    return (
+        Violation(
+            name="EventTime",
+            reason="Incomplete",
+            severity=Severity.WARN.value,
+            column=name,
+            message=f"{said} {rows:,} rows, which are never trained on",
+        ),
+    )
