@@ -1,0 +1,43 @@
+"""The story of an object: one Event for each thing that became different, no noise.
+
+An Event's reason is the reason of the condition it tells of, so that both can be looked up in
+one table.
+"""
+
+from collections.abc import Iterable
+
+from tidemill.api.base import Condition, ConditionStatus
+from tidemill.core.conditions import ONLY_WHILE_TRUE
+from tidemill.core.plan import Event
+
+
+def tell(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Event, ...]:
+    """What to say of the change from one set of conditions to another.
+
+    Ready first. A condition is told when its status, reason or message differ, Ready only when
+    its status or reason do: the others say the rest. One that says what another has said already
+    is not told twice. What is not True is a warning if it was True, or stalls.
+    """
+    old = {item.type: item for item in before}
+    told: list[Event] = []
+    for item in after:
+        last = old.get(item.type)
+        if last is not None and _said(last) == _said(item):
+            continue
+        if item.status is ConditionStatus.UNKNOWN and last is None:
+            continue  # nothing is known of it yet
+        if any(event.reason == item.reason or event.message == item.message for event in told):
+            continue
+        told.append(Event(reason=item.reason, message=item.message, warning=_bad(item, last)))
+    return tuple(told)
+
+
+def _said(item: Condition) -> tuple[ConditionStatus, str, str]:
+    return item.status, item.reason, "" if item.type == "Ready" else item.message
+
+
+def _bad(item: Condition, last: Condition | None) -> bool:
+    if item.type in ONLY_WHILE_TRUE:
+        return item.type == "Stalled"
+    was_good = last is not None and last.status is ConditionStatus.TRUE
+    return item.status is ConditionStatus.FALSE and (was_good or item.type != "Ready")
