@@ -124,6 +124,8 @@ NEEDS: dict[str, set[str]] = {
     "Deployment": READ | {"create", "patch", "delete"},
     "Service": READ | {"create", "patch", "delete"},
     "EndpointSlice": READ,
+    "Gateway": READ,
+    "PodDisruptionBudget": READ | {"create", "patch", "delete"},
     "HTTPRoute": READ | {"create", "patch", "delete"},
     "Event": {"create", "patch"},
     "Namespace": set(),
@@ -188,10 +190,10 @@ def test_one_namespace_needs_no_rights_elsewhere(tmp_path_factory: pytest.TempPa
 
     roles = [body for body in narrow if body["kind"] == "ClusterRole"]
     bound = {body["metadata"]["name"] for body in narrow if body["kind"] == "ClusterRoleBinding"}
-    assert bound == {f"{RELEASE}-cluster-uid"}
+    assert bound == {f"{RELEASE}-cluster"}
     assert one(narrow, "Role")["metadata"]["namespace"] == "flights"
     assert {body["metadata"]["name"] for body in roles} == {
-        f"{RELEASE}-{part}" for part in ("cluster-uid", "view", "edit")
+        f"{RELEASE}-{part}" for part in ("cluster", "view", "edit")
     }
 
 
