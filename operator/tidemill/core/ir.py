@@ -194,7 +194,7 @@ def bind(pipeline: Compiled, given: Iterable[tuple[str, str]], result_uri: str) 
     for name, definition in wanted.items():
         optional = definition.get("isOptional") or "defaultValue" in definition
         if name not in values and not optional:
-            return _parameter(f"the pipeline needs the parameter {name}; add it to spec.parameters")
+            return _parameter(f"The pipeline needs the parameter {name}; add it to spec.parameters")
     return values
 
 
@@ -347,7 +347,7 @@ def _invalid(what: str) -> Problem:
 
 
 def _parameter(what: str) -> Problem:
-    return Problem(reason="InvalidParameters", message=f"{what[:1].upper()}{what[1:]}.")
+    return Problem(reason="InvalidParameters", message=f"{what}.")
 
 
 def _unsupported(what: str) -> Problem:

@@ -1,0 +1,1 @@
+"""Tests of pure decisions: tables, no network, no sleep."""
