@@ -162,6 +162,8 @@ class Reason(StrEnum):
     """No node has room for a pod."""
     CRASH_LOOP = "CrashLoop"
     """A container ends again and again."""
+    OUT_OF_MEMORY = "OutOfMemory"
+    """A container was ended at its memory limit."""
     REVISION_MISSING = "RevisionMissing"
     """The ControllerRevision of what serves was deleted, and cannot be made again."""
 
