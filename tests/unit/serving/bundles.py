@@ -34,8 +34,8 @@ def digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def train() -> bytes:
-    """Fit a pipeline on made-up departures and return it as ONNX: imputer, one-hot, regression."""
+def train(estimator: Any = None) -> bytes:
+    """Fit a pipeline on made-up departures and return it as ONNX: imputer, one-hot, estimator."""
     chance = np.random.default_rng(7)
     rows = 2000
     table = pd.DataFrame(
@@ -55,7 +55,9 @@ def train() -> bytes:
             ("texts", OneHotEncoder(handle_unknown="ignore"), list(TEXTS)),
         ]
     )
-    pipeline = Pipeline([("transform", transform), ("model", LogisticRegression(max_iter=500))])
+    if estimator is None:
+        estimator = LogisticRegression(max_iter=500)
+    pipeline = Pipeline([("transform", transform), ("model", estimator)])
     pipeline.fit(table, late)
     types = [(name, FloatTensorType([None, 1])) for name in NUMBERS]
     types += [(name, StringTensorType([None, 1])) for name in TEXTS]
