@@ -14,7 +14,25 @@ NAMESPACE = "flights"
 SYSTEM = "tidemill-system"
 RELEASE = "tidemill"
 TAG = "dev"
-IMAGES = ("operator", "steps", "serving")
+CODE = "operator/tidemill"
+IMAGES = {
+    "operator": (CODE, "operator/requirements/kubeflow.txt"),
+    "steps": (
+        f"{CODE}/__init__.py",
+        f"{CODE}/api",
+        f"{CODE}/core",
+        f"{CODE}/pipelines",
+        f"{CODE}/steps",
+        "operator/requirements/steps.txt",
+    ),
+    "serving": (
+        f"{CODE}/__init__.py",
+        f"{CODE}/api",
+        f"{CODE}/serving",
+        "operator/requirements/serving.txt",
+    ),
+}
+"""Each image and what it is made from: a change elsewhere does not build it again."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,9 @@ def install_chart(out: Narrator, kubectl: Kubectl, helm: str, s3: S3, prometheus
     """Install or upgrade the chart and wait for the operator."""
     for name in (SYSTEM, NAMESPACE):
         kubectl.apply(namespace_body(name), "--server-side")
-    kubectl.apply(secret("tidemill-artifacts", SYSTEM, s3.environment()), "--server-side")
+    kubectl.at(SYSTEM).apply(
+        secret("tidemill-artifacts", SYSTEM, s3.environment()), "--server-side"
+    )
     kubectl.apply(secret("tidemill-artifacts", NAMESPACE, s3.environment()), "--server-side")
     kubectl.apply(secret("tides", NAMESPACE, s3.environment()), "--server-side")
     values = {

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.demo.console import StoryError
@@ -17,6 +17,10 @@ class Kubectl:
     kubeconfig: str
     namespace: str = "default"
     context: str = ""
+
+    def at(self, namespace: str) -> "Kubectl":
+        """The same in another namespace."""
+        return replace(self, namespace=namespace)
 
     def run(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl; its output, or StoryError with what it said."""

@@ -15,14 +15,14 @@ from tests.demo.story import Story
 
 def build_images(cluster: target.Cluster) -> None:
     """Build the project's three images and put them into the cluster."""
-    for name in IMAGES:
+    for name, inputs in IMAGES.items():
         images.build_image(
             ROOT / "operator" / "Dockerfile",
             name,
             image(name),
             ROOT,
             {"BASE": images.PYTHON_BASE},
-            inputs=("operator",),
+            inputs=inputs,
         )
         cluster.load(image(name))
 

@@ -27,9 +27,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 @pytest.fixture(scope="session")
 def killer(story: Story) -> Iterator[OperatorKiller]:
     """Ends the operator by SIGKILL at ten random moments while the story is told."""
-    system = type(story.kubectl)(
-        story.kubectl.binary, story.kubectl.kubeconfig, SYSTEM, story.kubectl.context
-    )
+    system = story.kubectl.at(SYSTEM)
     disruption = OperatorKiller(system, times=KILLS, low=15, high=60, seed=7)
     disruption.start()
     yield disruption

@@ -100,6 +100,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.error_backoffs = EndlessBackoffs()
 
 
+_IDENTITY: Any = "tidemill"
+
+
 class Host:
     """Runs kopf, again and again if need be.
 
@@ -142,6 +145,8 @@ class Host:
                 registry=self._registry(),
                 settings=_settings(),
                 standalone=True,
+                # Left out, kopf asks for the user's name, and a container's user has none.
+                identity=_IDENTITY,
                 **({"namespaces": [self._namespace]} if self._namespace else {"clusterwide": True}),
             )
             self._started()
