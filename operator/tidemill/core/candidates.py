@@ -115,7 +115,8 @@ def inside(uri: str, prefix: str) -> bool:
 
 
 def _follow(known: Known, job: str) -> Choice:
-    if not known.training_job_exists and not known.versions:
+    made = any(_made_by(item, job) for item in known.versions)
+    if not known.training_job_exists and not made:
         said = f"TrainingJob {job} does not exist in this namespace."
         return Choice(reason=Reason.DEPENDENCY_NOT_READY, message=said)
     ranked = sorted(_eligible(known.versions, job), key=_age, reverse=True)
@@ -147,12 +148,16 @@ def _eligible(versions: Sequence[ModelVersion], job: str) -> list[ModelVersion]:
     return [
         item
         for item in versions
-        if item.spec.training_job_ref is not None
-        and item.spec.training_job_ref.name == job
+        if _made_by(item, job)
         and item.metadata.deletion_timestamp is None
         and item.spec.same_model_as not in names
         and is_true(item.status.conditions, "Approved")
     ]
+
+
+def _made_by(version: ModelVersion, job: str) -> bool:
+    maker = version.spec.training_job_ref
+    return maker is not None and maker.name == job
 
 
 def _age(version: ModelVersion) -> tuple[datetime, datetime, str]:
@@ -170,9 +175,7 @@ def _floor(known: Known, job: str) -> tuple[datetime, datetime, str] | None:
     if known.stable is None:
         return None
     for version in known.versions:
-        maker = version.spec.training_job_ref
-        mine = maker is not None and maker.name == job
-        if mine and version.metadata.name == known.stable.model_version:
+        if _made_by(version, job) and version.metadata.name == known.stable.model_version:
             return _age(version)
     return None
 

@@ -28,7 +28,7 @@ from tidemill.api.v1alpha1.modeldeployment import (
     Rollout,
     RolloutStatus,
 )
-from tidemill.core.analysis import Analysed, next_at
+from tidemill.core.analysis import Analysed, is_news, next_at
 from tidemill.core.candidates import Choice, Target
 from tidemill.core.conditions import MAX_MESSAGE, parse_time, rfc3339
 from tidemill.core.scaling import Workload, weight_of
@@ -303,12 +303,11 @@ def _measured(seen: Seen) -> Seen:
     taken = seen.analysed
     if taken is None or seen.rollout.weight_since is None:
         return seen
+    if not is_news(seen.rollout, taken):
+        return seen
     before = seen.rollout
     failures = before.failures + (taken.verdict is Verdict.FAILED)
     errors = before.errors + 1 if taken.verdict is Verdict.ERROR else 0
-    same = (before.failures, before.errors, before.verdict) == (failures, errors, taken.verdict)
-    if same:
-        return seen
     counted = _change(
         seen,
         failures=failures,
