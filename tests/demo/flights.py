@@ -55,7 +55,7 @@ def write_months(directory: Path) -> dict[str, Path]:
     files = {}
     for number, month in enumerate(MONTHS, start=1):
         files[month] = directory / f"flights-{month}.parquet"
-        rows = connection.execute(QUERY, [number]).to_arrow_table()
+        rows = connection.sql(QUERY, params=[number]).to_arrow_table()
         connection.register("month", rows)
         connection.execute(f"COPY month TO '{files[month]}' (FORMAT parquet)")
         connection.unregister("month")
