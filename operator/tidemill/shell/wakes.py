@@ -78,7 +78,8 @@ class Wakes:
         if change.key.kind in OWN:
             self._wake(change.key, self.live and _by_person(change))
         for key in dict.fromkeys(self._concerned(change)):
-            if key != change.key and self._store.record(key) is not None:
+            ours = key.kind in OWN  # a Gateway is referred to, and no pass of ours is about it
+            if ours and key != change.key and self._store.record(key) is not None:
                 self._wake(key, False)
 
     def _concerned(self, change: Change) -> Iterator[Key]:
