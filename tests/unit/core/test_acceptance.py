@@ -1,0 +1,252 @@
+"""Contracts: the verdict on what was found, and on what a profile says."""
+
+from typing import Any
+
+import pytest
+
+from tests.builders import COLUMNS, VIOLATION, make_dataset, make_profile, make_version
+from tidemill.api.documents.profile import Profile
+from tidemill.api.v1alpha1.dataset import DatasetSpec
+from tidemill.api.v1alpha1.datasetversion import Violation
+from tidemill.core.acceptance import (
+    Judged,
+    contract_hash,
+    current_hashes,
+    is_accepted,
+    is_rejected,
+    judge_profile,
+    verdict,
+)
+from tidemill.core.observed import Unreadable
+
+BROKEN = Violation.model_validate(VIOLATION)
+WARNED = BROKEN.model_copy(update={"severity": "Warn"})
+
+
+def test_no_violation_is_accepted() -> None:
+    assert verdict((), 77911) == (
+        True,
+        "ContractKept",
+        "All of the contract is kept by 77,911 rows.",
+    )
+
+
+def test_a_broken_expectation_is_not() -> None:
+    assert verdict((WARNED, BROKEN), 77911) == (
+        False,
+        "ContractBroken",
+        "hours: dep_hour lies between 0 and 27, outside the maximum 23.",
+    )
+
+
+def test_warnings_are_accepted_and_said() -> None:
+    assert verdict((WARNED,), 77911) == (
+        True,
+        "AcceptedWithWarnings",
+        "hours: dep_hour lies between 0 and 27, outside the maximum 23.",
+    )
+
+
+def test_of_many_violations_five_are_told() -> None:
+    _, _, message = verdict((BROKEN,) * 7, 77911)
+
+    assert message.count("hours:") == 5
+    assert message.endswith("And 2 more.")
+
+
+def test_a_version_nobody_has_looked_at_is_neither() -> None:
+    fresh = make_version(accepted=None)
+
+    assert (is_accepted(fresh), is_rejected(fresh)) == (False, False)
+    assert (is_accepted(make_version()), is_rejected(make_version())) == (True, False)
+    bad = make_version(accepted=False)
+    assert (is_accepted(bad), is_rejected(bad)) == (False, True)
+
+
+def spec(*expectations: dict[str, Any], **contract: Any) -> DatasetSpec:
+    named = [{"name": f"e{i}", **item} for i, item in enumerate(expectations)]
+    return make_dataset(spec={"contract": {"expectations": named, **contract}}).spec
+
+
+def test_words_for_people_are_no_part_of_the_contract() -> None:
+    plain, told = spec(), spec(owner="someone", description="Flights.")
+
+    assert contract_hash(plain, None) == contract_hash(told, None)
+
+
+HASHED = {
+    "an expectation": spec({"type": "RowCount", "min": "1"}),
+    "the evolution": spec(schema={"evolution": "None"}),
+    "a column": make_dataset(
+        spec={"contract": {}, "columns": {"eventTime": "t", "label": {"name": "late"}}}
+    ).spec,
+}
+
+
+@pytest.mark.parametrize("changed", HASHED.values(), ids=HASHED)
+def test_what_is_judged_is_hashed(changed: DatasetSpec) -> None:
+    assert contract_hash(changed, None) != contract_hash(spec(), None)
+
+
+def test_the_anchor_is_hashed() -> None:
+    assert contract_hash(spec(), "flights-a") != contract_hash(spec(), None)
+
+
+def test_the_anchor_was_read_before_there_was_a_norm() -> None:
+    told = spec()
+    alone, normal = contract_hash(told, None), contract_hash(told, "flights-a")
+
+    assert current_hashes(told, "flights-a", "flights-a", anchor_exists=True) == {alone, normal}
+    assert current_hashes(told, "flights-b", "flights-a", anchor_exists=True) == {normal}
+    assert current_hashes(told, "flights-b", "flights-a", anchor_exists=False) == {alone, normal}
+    assert current_hashes(told, "flights-b", None, anchor_exists=False) == {alone}
+
+
+def judged(
+    contract: DatasetSpec, *, profile: Profile | None = None, anchor_profile: object = None
+) -> Judged:
+    return judge_profile(
+        contract,
+        make_version("spring"),
+        profile or make_profile(),
+        anchor=make_version("winter"),
+        anchor_profile=anchor_profile,  # type: ignore[arg-type]
+    )
+
+
+HOUR, CARRIER = {"column": "dep_hour"}, {"column": "carrier"}
+ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "enough rows": ({"type": "RowCount", "min": "1000", "max": "1000"}, None),
+    "too few rows": ({"type": "RowCount", "min": "1001"}, "1,000 rows are fewer than 1001."),
+    "too many rows": ({"type": "RowCount", "max": "999"}, "1,000 rows are more than 999."),
+    "numbers in range": ({"type": "Range", "min": "0", "max": "23", **HOUR}, None),
+    "a number too small": (
+        {"type": "Range", "min": "0.5", **HOUR},
+        "dep_hour lies between 0 and 23, outside the minimum 0.5.",
+    ),
+    "a number too large": (
+        {"type": "Range", "max": "22", **HOUR},
+        "dep_hour lies between 0 and 23, outside the maximum 22.",
+    ),
+    "complete": ({"type": "Complete", "minShare": "1", **HOUR}, None),
+    "complete enough": ({"type": "Complete", "minShare": "0.95", **CARRIER}, None),
+    "incomplete": (
+        {"type": "Complete", "minShare": "0.96", **CARRIER},
+        "carrier is present in 0.9500 of 1,000 rows, less than 0.96: 50 are missing.",
+    ),
+    "only allowed values": (
+        {"type": "AllowedValues", "values": ["UA", "B6", "HA", "OO"], **CARRIER},
+        None,
+    ),
+    "a frequent value that is not allowed": (
+        {"type": "AllowedValues", "values": ["UA", "HA", "OO"], **CARRIER},
+        "carrier holds values that are not allowed (B6) in at least 340 of 1,000 rows; the share"
+        " may be at most 0.",
+    ),
+    "a frequent one that is, to that share": (
+        {
+            "type": "AllowedValues",
+            "values": ["UA", "HA", "OO"],
+            "maxShareUnknown": "0.34",
+            **CARRIER,
+        },
+        None,
+    ),
+    "a rare value is surely there once": (
+        {"type": "AllowedValues", "values": ["UA", "B6", "HA"], **CARRIER},
+        "carrier holds values that are not allowed (OO) in at least 1 of 1,000 rows; the share may"
+        " be at most 0.",
+    ),
+    "rare values are never more than the rare ones": (
+        {
+            "type": "AllowedValues",
+            "values": ["UA", "B6", "HA"],
+            "maxShareUnknown": "0.01",
+            **CARRIER,
+        },
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("expectation", "message"), ANSWERS.values(), ids=ANSWERS)
+def test_a_profile_answers(expectation: dict[str, Any], message: str | None) -> None:
+    told = judged(spec(expectation))
+
+    assert told.open == ()
+    assert [item.message for item in told.violations] == ([] if message is None else [message])
+
+
+OPEN: dict[str, dict[str, Any]] = {
+    "whether values are unique": {"type": "Unique", **HOUR},
+    "the range of a category": {"type": "Range", "min": "0", **CARRIER},
+    "the values of a number": {"type": "AllowedValues", "values": ["1"], **HOUR},
+    "anything of a column it does not have": {"type": "Complete", "minShare": "1", "column": "x"},
+    "how often one of the rare values occurs": {
+        "type": "AllowedValues",
+        "values": ["UA", "B6", "HA"],
+        "maxShareUnknown": "0.005",
+        **CARRIER,
+    },
+    "the first version's values without its profile": {
+        "type": "AllowedValues",
+        "from": "FirstVersion",
+        **CARRIER,
+    },
+}
+
+
+@pytest.mark.parametrize("expectation", OPEN.values(), ids=OPEN)
+def test_a_profile_does_not_answer(expectation: dict[str, Any]) -> None:
+    told = judged(spec(expectation), anchor_profile=Unreadable("TooLarge", "Too large."))
+
+    assert told == Judged(violations=(), open=("e0",))
+
+
+def test_the_first_versions_values_are_allowed() -> None:
+    first = {"type": "AllowedValues", "from": "FirstVersion", **CARRIER}
+
+    assert judged(spec(first), anchor_profile=make_profile()) == Judged(violations=(), open=())
+
+
+def test_the_first_version_allows_its_own_values() -> None:
+    first = spec({"type": "AllowedValues", "from": "FirstVersion", **CARRIER})
+    version = make_version("winter")
+
+    told = judge_profile(first, version, make_profile(), anchor=version, anchor_profile=None)
+
+    assert told == Judged(violations=(), open=())
+
+
+def schema(columns: list[dict[str, Any]], **contract: Any) -> list[tuple[str, str]]:
+    told = judge_profile(
+        spec(**contract),
+        make_version("spring", columns=columns),
+        make_profile(),
+        anchor=make_version("winter"),
+        anchor_profile=None,
+    )
+    return [(item.reason, item.message) for item in told.violations]
+
+
+NEW = {"name": "wind", "type": "Number", "role": "Feature"}
+
+
+def test_a_new_column_is_welcome() -> None:
+    assert schema([*COLUMNS, NEW]) == []
+
+
+def test_a_new_column_is_not_welcome_without_evolution() -> None:
+    told = schema([*COLUMNS, NEW], schema={"evolution": "None"})
+
+    assert told == [("ExtraColumn", "Column wind (Number) is new.")]
+
+
+def test_a_missing_column_breaks_the_schema() -> None:
+    assert schema(COLUMNS[:-1]) == [("MissingColumn", "Column carrier (String) is missing.")]
+
+
+def test_a_changed_type_breaks_the_schema() -> None:
+    changed = [*COLUMNS[:-1], {**COLUMNS[-1], "type": "Integer"}]
+
+    assert schema(changed) == [("TypeChanged", "Column carrier was String and is Integer.")]
