@@ -69,14 +69,25 @@ def manifests(root: Path) -> None:
 
 
 def argocd(root: Path) -> None:
-    """One patch of Argo CD's ConfigMap from the health scripts in Argo CD's own layout."""
+    """One patch of Argo CD's ConfigMap from the scripts in Argo CD's own layout."""
     folder = root / "manifests" / "argocd"
     lines = [ARGOCD_HEADER + "data:"]
     for script in sorted(folder.glob("resource_customizations/*/*/health.lua")):
         group, kind = script.parts[-3:-1]
-        lines.append(f"  resource.customizations.health.{group}_{kind}: |")
-        lines += [f"    {line}".rstrip() for line in script.read_text().splitlines()]
+        lines += [f"  resource.customizations.health.{group}_{kind}: |", *_indented(script, 4)]
+        actions = script.parent / "actions"
+        if actions.is_dir():
+            lines.append(f"  resource.customizations.actions.{group}_{kind}: |")
+            lines += ["    discovery.lua: |", *_indented(actions / "discovery.lua", 6)]
+            lines.append("    definitions:")
+            for action in sorted(actions.glob("*/action.lua")):
+                lines += [f"      - name: {action.parent.name}", "        action.lua: |"]
+                lines += _indented(action, 10)
     (folder / "argocd-cm.yaml").write_text("\n".join(lines) + "\n")
+
+
+def _indented(path: Path, spaces: int) -> list[str]:
+    return [(" " * spaces + line).rstrip() for line in path.read_text().splitlines()]
 
 
 def pipelines(root: Path) -> None:

@@ -1,0 +1,3 @@
+local actions = {}
+actions["refresh"] = { ["disabled"] = obj.status ~= nil and obj.status.active ~= nil }
+return actions

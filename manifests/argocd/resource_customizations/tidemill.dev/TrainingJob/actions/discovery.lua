@@ -1,0 +1,3 @@
+local actions = {}
+actions["retrain"] = { ["disabled"] = obj.status ~= nil and obj.status.active ~= nil }
+return actions
