@@ -26,6 +26,7 @@ _REASON = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SIGNALS = {137: "SIGKILL", 143: "SIGTERM"}
 _LONGEST_QUOTE = 400
+_STARTING = "Its pod is starting."
 
 
 def read(job: Body, pods: list[Body], *, now: datetime, memory: str) -> Told:
@@ -65,7 +66,7 @@ def _without_pod(job: Body, pods: list[Body], now: datetime) -> Told:
     if pods:
         return _waiting("PodReplaced", "The pod was disrupted; another one follows.")
     if elapsed(job["metadata"]["creationTimestamp"], now) < POD_PATIENCE_SECONDS:
-        return _waiting("Pending", f"The Job {name} is about to make its pod.")
+        return _waiting("Pending", _STARTING)
     return _waiting(
         "PodNotCreated",
         f"The Job {name} could not make its pod for {POD_PATIENCE_SECONDS:.0f} seconds. A quota,"
@@ -95,7 +96,7 @@ def _of_pod(pod: Body, now: datetime) -> Told:
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             said = _quote(condition.get("message", ""))
             return _waiting("Unschedulable", f"No node takes the pod: {said}")
-    return _waiting("Pending", "The pod is starting.")
+    return _waiting("Pending", _STARTING)
 
 
 def _misconfigured(pod: Body, message: str) -> Told:

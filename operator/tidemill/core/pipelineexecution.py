@@ -84,11 +84,7 @@ def _first(seen: Observed) -> Plan:
     pipeline = seen.pipeline
     return claim(
         seen,
-        Attempt(
-            number=1,
-            started=rfc3339(seen.now),
-            submitted=rfc3339(seen.now) if engine is Engine.KUBEFLOW else None,
-        ),
+        Attempt(number=1, started=rfc3339(seen.now)),
         engine=engine,
         started=rfc3339(seen.now),
         digest=pipeline.digest if isinstance(pipeline, Compiled) else "",

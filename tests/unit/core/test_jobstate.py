@@ -76,7 +76,7 @@ UNSCHEDULABLE = [
 
 WORKING: dict[str, tuple[Body, list[Body], Told]] = {
     "a new Job has no pod yet": (
-        _job(), [], _wait("Pending", "The Job churn-1 is about to make its pod.")),
+        _job(), [], _wait("Pending", "Its pod is starting.")),
     "a Job without a pod for a minute says where to look": (
         _job(made=61), [],
         _wait("PodNotCreated",
@@ -87,7 +87,7 @@ WORKING: dict[str, tuple[Body, list[Body], Told]] = {
         _job(suspend=True), [],
         _wait("Suspended", "The Job churn-1 is suspended; set its spec.suspend to false.")),
     "a pod that starts": (_job(), [_waiting("ContainerCreating")],
-                          _wait("Pending", "The pod is starting.")),
+                          _wait("Pending", "Its pod is starting.")),
     "a pod that runs": (_job(), [_pod("Running", {"running": {}})], RUNNING),
     "a pod that is disrupted and not yet replaced": (
         _job(), [LEAVING], _wait("PodReplaced", "The pod was disrupted; another one follows.")),

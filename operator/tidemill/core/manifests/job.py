@@ -41,7 +41,7 @@ class Start:
     image: str
     image_pull_policy: str
     builtin: str | None
-    """The name of one of our pipelines; None: its text stands in the ConfigMap `<name>-ir`."""
+    """The name of one of our pipelines; None: its text stands in a ConfigMap of the execution."""
     parameters: Body
     result_uri: str
     progress_uri: str
@@ -55,9 +55,22 @@ class Start:
     """What is left of the execution's deadline when the attempt starts; at least one."""
 
 
+def pipeline_name(execution: str, uid: str) -> str:
+    """The ConfigMap with an execution's pipeline. The uid is in it so that a new execution never
+    mounts what an earlier one of its name has left and the garbage collector is about to take.
+    """
+    return f"{execution}-ir-{stable_hash(uid, 8)}"
+
+
+def parameters_name(job: str, uid: str) -> str:
+    """The ConfigMap with an attempt's parameters, named for the same reason."""
+    return f"{job}-parameters-{stable_hash(uid, 8)}"
+
+
 def pipeline_config_map(start: Start, text: str) -> Body:
     """The compiled pipeline of an execution that is not one of ours; the same for all attempts."""
-    return _config_map(start, f"{start.execution}-ir", {PIPELINE_KEY: text})
+    name = pipeline_name(start.execution, start.uid)
+    return _config_map(start, name, {PIPELINE_KEY: text})
 
 
 def parameters_config_map(start: Start) -> Body | None:
@@ -65,7 +78,7 @@ def parameters_config_map(start: Start) -> Body | None:
     if size(start.parameters) <= LARGEST_VARIABLE:
         return None
     data = {PARAMETERS_KEY: _json(start.parameters)}
-    return _config_map(start, f"{start.job}-parameters", data)
+    return _config_map(start, parameters_name(start.job, start.uid), data)
 
 
 def size(parameters: Body) -> int:
@@ -107,9 +120,11 @@ def job(start: Start) -> Body:
 def _pod(start: Start) -> Body:
     volumes: list[Body] = [{"name": "tmp", "emptyDir": {}}]
     if start.builtin is None:
-        volumes.append({"name": "pipeline", "configMap": {"name": f"{start.execution}-ir"}})
-    if parameters_config_map(start) is not None:
-        volumes.append({"name": "parameters", "configMap": {"name": f"{start.job}-parameters"}})
+        stored = pipeline_name(start.execution, start.uid)
+        volumes.append({"name": "pipeline", "configMap": {"name": stored}})
+    if size(start.parameters) > LARGEST_VARIABLE:
+        large = parameters_name(start.job, start.uid)
+        volumes.append({"name": "parameters", "configMap": {"name": large}})
     pod: Body = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -136,7 +151,7 @@ def _container(start: Start) -> Body:
         mounts.append({"name": "pipeline", "mountPath": "/pipeline", "readOnly": True})
     pipeline = f"builtin:{start.builtin}" if start.builtin else f"file:/pipeline/{PIPELINE_KEY}"
     env = [{"name": "HOME", "value": "/tmp"}, {"name": "TMPDIR", "value": "/tmp"}]  # noqa: S108
-    if parameters_config_map(start) is None:
+    if size(start.parameters) <= LARGEST_VARIABLE:
         env.append({"name": "TIDEMILL_PARAMETERS", "value": _json(start.parameters)})
     else:
         env.append(

@@ -22,7 +22,7 @@ from tidemill.core.conditions import parse_time
 from tidemill.core.executionview import ENDED, Observed, Setup, prefix
 from tidemill.core.identity import LABEL_EXECUTION, controller_uid
 from tidemill.core.ir import Compiled
-from tidemill.core.manifests.job import PIPELINE_KEY
+from tidemill.core.manifests.job import PIPELINE_KEY, pipeline_name
 from tidemill.core.plan import Body
 from tidemill.core.resultdocument import Reading
 from tidemill.errors import TerminalError, TransientError
@@ -49,10 +49,7 @@ async def _with_job(observed: Observed, sight: Sight) -> Observed:
     execution = observed.execution
     meta, status = execution.metadata, execution.status
     job = sight.index.get("Job", meta.namespace, status.run_id or "")
-    if job is not None and controller_uid(job) != meta.uid:
-        said = f"The Job {status.run_id} is there and is not ours; delete or rename it."
-        return _with(observed, trouble=Problem(reason="NameConflict", message=said))
-    if job is None:
+    if job is None or controller_uid(job) != meta.uid:
         return await _unknown_to_engine(observed, sight)
     uid = job["metadata"]["uid"]
     labelled = sight.index.select("Pod", meta.namespace, LABEL_EXECUTION, meta.name)
@@ -163,7 +160,8 @@ async def _from_config_map(
         said = "The operator cannot read ConfigMaps; give the pipeline inline."
         return Problem(reason="PipelineMissing", message=said)
     if status.attempt is not None and status.engine is Engine.JOB:
-        copied = await sight.config_maps.read(namespace, f"{name}-ir") or {}
+        stored = pipeline_name(name, execution.metadata.uid)
+        copied = await sight.config_maps.read(namespace, stored) or {}
         found = await asyncio.to_thread(ir.parse, copied.get(PIPELINE_KEY, ""))
         if isinstance(found, Compiled) and found.digest == status.pipeline_digest:
             return found

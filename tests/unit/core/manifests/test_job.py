@@ -132,10 +132,11 @@ def test_a_pipeline_that_is_not_ours_comes_from_a_config_map_of_the_execution() 
     stored = pipeline_config_map(OWN, "root: {}\n")
     pod = job(OWN)["spec"]["template"]["spec"]
 
-    assert stored["metadata"]["name"] == "churn-0123456789-ir"
+    assert stored["metadata"]["name"] == "churn-0123456789-ir-93926d17"
     assert stored["data"] == {"pipeline.yaml": "root: {}\n"}
     assert stored["immutable"] is True
-    assert {"name": "pipeline", "configMap": {"name": "churn-0123456789-ir"}} in pod["volumes"]
+    volume = {"name": "pipeline", "configMap": {"name": "churn-0123456789-ir-93926d17"}}
+    assert volume in pod["volumes"]
     assert _container(OWN)["args"][0] == "--pipeline=file:/pipeline/pipeline.yaml"
     assert {"name": "pipeline", "mountPath": "/pipeline", "readOnly": True} in _container(OWN)[
         "volumeMounts"
@@ -153,7 +154,7 @@ def test_large_parameters_come_from_a_config_map_of_the_attempt() -> None:
 
     assert parameters_config_map(START) is None
     assert stored is not None
-    assert stored["metadata"]["name"] == "churn-0123456789-1-parameters"
+    assert stored["metadata"]["name"] == "churn-0123456789-1-parameters-93926d17"
     assert json.loads(stored["data"]["parameters.json"]) == LARGE.parameters
     env = _env(LARGE)
     assert env["TIDEMILL_PARAMETERS_FILE"] == "/parameters/parameters.json"
