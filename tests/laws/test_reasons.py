@@ -11,7 +11,21 @@ from tidemill.api.reference import documented
 TABLE = "operator/tidemill/api/reasons.py"
 CAMEL = re.compile(r"^[A-Z][A-Za-z0-9]{2,}$")
 # Which positional argument of these calls is a reason, or a condition's type.
-REASON_AT = {"condition": 2, "TerminalError": 0, "Unreadable": 0, "StepError": 0, "FetchError": 0}
+REASON_AT = {
+    "condition": 2,
+    "ready_condition": 1,
+    "wait": 1,
+    "end": 2,
+    "failure": 0,
+    "_waiting": 0,
+    "_failed": 0,
+    "TerminalError": 0,
+    "Unreadable": 0,
+    "StepError": 0,
+    "StartError": 1,
+}
+# Calls whose reason is not a condition's: a Violation's is one of its own list.
+OTHER_REASONS = {"Violation"}
 TYPE_AT = {"condition": 0, "find": 1, "is_true": 1}
 
 
@@ -51,7 +65,7 @@ def used_reasons() -> Iterator[tuple[str, str]]:
     """(file, reason) for each reason written as a string."""
     for name, node in code():
         match node:
-            case ast.Call():
+            case ast.Call() if called(node) not in OTHER_REASONS:
                 said = argument(node, REASON_AT)
                 for keyword in node.keywords:
                     if keyword.arg == "reason":
