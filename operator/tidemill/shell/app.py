@@ -7,7 +7,6 @@ gives up the Lease. Losing the Lease ends the process at once.
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -167,11 +166,8 @@ class App:
         """Let running passes end, unless we do not lead any more."""
         stop.cancel()
         self._queue.close()
-        patience = FINISH_SECONDS if self._leadership.held else 0.0
-        if not lead.done():
-            with contextlib.suppress(TimeoutError):
-                working = lead if patience else asyncio.sleep(0)
-                await asyncio.wait_for(asyncio.shield(working), patience or 1.0)
+        if self._leadership.held:
+            await asyncio.wait({lead}, timeout=FINISH_SECONDS)
         if lead.done() and not lead.cancelled() and lead.exception() is not None:
             logger.error("the workers ended", exc_info=lead.exception())
             self._failed = True

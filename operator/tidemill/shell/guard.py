@@ -65,7 +65,8 @@ class Guard:
                 await self._round()
             try:
                 wait = self._resync_seconds * (0.9 + 0.2 * self._chance())
-                await asyncio.wait_for(self._wakeup.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wakeup.wait()
                 await asyncio.sleep(_SETTLE_SECONDS)
             except TimeoutError:
                 self.ask()

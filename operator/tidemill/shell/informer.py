@@ -128,7 +128,8 @@ class Informer:
         self.synced = True
         self._wanted.clear()
         try:
-            await asyncio.wait_for(self._wanted.wait(), self._resync_seconds)
+            async with asyncio.timeout(self._resync_seconds):
+                await self._wanted.wait()
         except TimeoutError:
             return
         await asyncio.sleep(1.0)  # whoever wants it may ask often
