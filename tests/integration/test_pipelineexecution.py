@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -350,15 +351,20 @@ def test_a_job_that_is_gone_is_judged_by_its_result_and_never_made_again(
 
 
 def test_killed_at_any_moment_it_makes_one_job(stage: Stage) -> None:
+    def claimed(name: str) -> bool:
+        return "attempt" in stage.status(name)
+
+    def job_seen(name: str) -> bool:
+        return f"{name}-1" in stage.jobs() and bool(stage.status(name)["attempt"]["seen"])
+
     operator = stage.start()
     for number in range(4):
         name = f"small{number}"
         stage.create(name)
-        wait_for(lambda name=name: stage.status(name).get("attempt"), 10, "a claim", 0.0)
+        wait_for(partial(claimed, name), 10, "a claim", 0.0)
         operator.kill()
         operator = stage.start()
-        wait_for(lambda name=name: f"{name}-1" in stage.jobs(), 30, "its Job")
-        wait_for(lambda name=name: stage.status(name)["attempt"]["seen"], 30, "its Job seen")
+        wait_for(partial(job_seen, name), 30, "its Job seen")
 
     assert stage.jobs() == [f"small{number}-1" for number in range(4)]
     for number in range(4):
