@@ -1,8 +1,21 @@
-"""How a step says that it cannot go on."""
+"""How a step says that it cannot go on, without saying what it must keep to itself."""
+
+import os
+import re
 
 from tidemill.api.documents.results import Failure
 
 MESSAGE_LENGTH = 1024
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
+_SHORTEST_SECRET = 6
+
+
+def redacted(said: str) -> str:
+    """The text with the values of secret variables starred out, in case a library quotes them."""
+    for name, value in os.environ.items():
+        if _SECRET.search(name) and len(value) >= _SHORTEST_SECRET:
+            said = said.replace(value, "***")
+    return said
 
 
 class StepError(Exception):
@@ -17,7 +30,7 @@ class StepError(Exception):
 
     def document(self) -> Failure:
         """The result document."""
-        said = str(self)
+        said = redacted(str(self))
         if len(said) > MESSAGE_LENGTH:
             said = f"{said[: MESSAGE_LENGTH - 3]}..."
         return Failure(reason=self.reason, message=said, transient=self.transient)
