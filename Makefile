@@ -76,7 +76,7 @@ crds: setup ## Generate crds/ from the models
 
 .PHONY: pipelines
 pipelines: setup ## Compile the built-in pipelines
-	$(RUN) -m tidemill.pipelines
+	$(RUN) -m tidemill.pipelines compile
 
 .PHONY: generate
 generate: crds pipelines chart manifests ## Generate everything that is generated

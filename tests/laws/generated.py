@@ -92,7 +92,7 @@ def _indented(path: Path, spaces: int) -> list[str]:
 
 def pipelines(root: Path) -> None:
     """The built-in pipelines, compiled by kfp."""
-    _python(root, "-m", "tidemill.pipelines")
+    _python(root, "-m", "tidemill.pipelines", "compile")
 
 
 GENERATORS: tuple[Callable[[Path], None], ...] = (crds, chart, manifests, argocd, pipelines)
