@@ -6,6 +6,9 @@ documents the step would have written. Kubeflow is the stub of tests/contract.
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +23,7 @@ from tests.contract.kfp_stub import KfpStub, refusal, serve
 from tests.integration.audit import AuditLog
 from tests.integration.conftest import RunOperator, make_namespace
 from tests.integration.kubectl import Kubectl, condition
-from tests.integration.operator_process import OperatorProcess
+from tests.integration.operator_process import ROOT, OperatorProcess
 from tests.integration.waiting import stays, wait_for
 from tests.unit.core.executions import compiled, pipeline_spec
 
@@ -459,6 +462,99 @@ def test_a_strangers_job_of_the_same_name_is_not_touched(stage: Stage) -> None:
     assert said.startswith("Job small-1 exists and does not belong to this PipelineExecution")
     job = stage.kubectl.get("job", "small-1", stage.namespace) or {}
     assert "ownerReferences" not in job["metadata"]
+
+
+# With the real runner in the pod's place
+
+
+PLAIN = """
+from kfp import compiler, dsl
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def double(n: int) -> int:
+    if n < 0:
+        raise ValueError("n is negative")
+    return 2 * n
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def check(n: int):
+    import os
+    assert n == 8, n
+    assert os.environ["AWS_REGION"] == "us-east-1"
+
+@dsl.pipeline(name="plain")
+def plain(n: int):
+    check(n=double(n=n).output)
+
+compiler.Compiler().compile(plain, "plain.yaml")
+"""
+
+
+def run_container(stage: Stage, job: str, directory: Path) -> tuple[int, str]:
+    """Run the command of a Job's container here, as its pod would: exit code and last words."""
+    body = stage.kubectl.get("job", job, stage.namespace) or {}
+    spec = body["spec"]["template"]["spec"]["containers"][0]
+    words = directory / "termination-log"
+    files = {}
+    for item in stage.kubectl.all("configmap", stage.namespace, "tidemill.dev/execution=small"):
+        for key, text in item["data"].items():
+            (directory / key).write_text(text)
+            files[f"/pipeline/{key}"] = str(directory / key)
+    arguments = [part.partition("=") for part in spec["args"]]
+    done = subprocess.run(
+        [sys.executable, *spec["command"][1:],
+         *(f"{name}={_placed(value, files)}" for name, _, value in arguments)],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "operator"),
+            **{item["name"]: item["value"].replace("$$", "$") for item in spec["env"]},
+            "TMPDIR": str(directory),
+            "TIDEMILL_TERMINATION_LOG": str(words),
+            "AWS_REGION": "us-east-1",
+        },
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, words.read_text() if words.exists() else done.stderr
+
+
+def _placed(value: str, files: dict[str, str]) -> str:
+    for place, file in files.items():
+        value = value.replace(place, file)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("n", "state", "reason"), [(4, "Succeeded", "Succeeded"), (-1, "Failed", "PipelineFailed")]
+)
+def test_the_runner_does_what_the_job_says(
+    stage: Stage, tmp_path: Path, n: int, state: str, reason: str
+) -> None:
+    (tmp_path / "plain.py").write_text(PLAIN)
+    subprocess.run([sys.executable, "-W", "ignore", "plain.py"], cwd=tmp_path, check=True)
+    inline = (tmp_path / "plain.yaml").read_text()
+    stage.start()
+    stage.create(
+        pipeline={"inline": inline}, parameters=[{"name": "n", "value": str(n)}], backoffLimit=0
+    )
+    pod = stage.pod()
+    stage.run_pod(pod)
+    stage.wait_state("Running")
+
+    code, words = run_container(stage, "small-1", tmp_path)
+    stage.end_pod(pod, code, words, "Completed" if code == 0 else "Error")
+    status = stage.wait_state(state)
+
+    assert stage.ready()[0] == reason, stage.ready()
+    assert {task["name"]: task["state"] for task in status["tasks"]} == (
+        {"double": "Succeeded", "check": "Succeeded"}
+        if n > 0
+        else {"double": "Failed", "check": "Skipped"}
+    )
+    assert ("result" in status) is (state == "Succeeded")
 
 
 # In Kubeflow

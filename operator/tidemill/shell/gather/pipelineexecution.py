@@ -176,7 +176,11 @@ async def _from_config_map(
 @cache
 def _builtin(name: BuiltinIR) -> Compiled | Problem:
     packaged = resources.files("tidemill").joinpath("pipelines", "compiled", f"{name.value}.yaml")
-    return ir.parse(packaged.read_text("utf-8"))
+    try:
+        return ir.parse(packaged.read_text("utf-8"))
+    except FileNotFoundError as error:
+        said = f"The operator's image lacks the pipeline {name.value}; build it anew."
+        raise TerminalError("PipelineMissing", said) from error
 
 
 def _due(observed: Observed) -> bool:
