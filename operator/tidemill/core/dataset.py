@@ -32,6 +32,7 @@ from tidemill.core.refresh import (
     summary_of,
     version_in_use,
     version_named,
+    versions_by_age,
 )
 from tidemill.core.requests import Ignored, Request, read_request
 from tidemill.core.retention import Record, newest_first, remove_execution, spent, superfluous
@@ -44,6 +45,8 @@ KEEP_EXECUTIONS = 3
 BACKOFF = (60, 240, 900)
 """Seconds until a failed read is tried again, by how many have failed in a row."""
 MAX_WISHES = 11
+QUIET = frozenset({"SourceAvailable", "Fresh"})
+"""Conditions whose being well is no news."""
 
 SOURCE_REASONS = frozenset(
     {
@@ -111,7 +114,7 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
         create=create,
         delete=_prunes(seen, status),
         status=status.to_wire(),
-        events=(*said, *tell(dataset.status.conditions, status.conditions)),
+        events=(*said, *tell(dataset.status.conditions, status.conditions, quiet=QUIET)),
         requeue_after=_next_look(seen, status),
     )
 
@@ -129,10 +132,11 @@ def _restored(seen: DatasetObserved) -> DatasetStatus:
     """The stored status with its pointers brought up to the records.
 
     Where the status is new or was lost, what the records prove is taken from them, before
-    anything starts: a read whose record exists is not done again.
+    anything starts: a read whose record exists is not done again. The record of the active read
+    counts when that is closed.
     """
     status = seen.dataset.status
-    by_age = sorted(seen.versions, key=lambda item: (item.spec.created_at, item.metadata.name))
+    by_age = versions_by_age(seen, but=None if status.active is None else status.active.name)
     by_name = {item.metadata.name: item for item in by_age}
     latest = by_name.get(status.latest.name) if status.latest is not None else None
     if latest is None and by_age:
@@ -148,7 +152,7 @@ def _restored(seen: DatasetObserved) -> DatasetStatus:
             "schema_anchor": anchor,
         }
     )
-    return _restored_causes(seen, status, latest)
+    return status if status.active is not None else _restored_causes(seen, status, latest)
 
 
 def _restored_causes(

@@ -80,6 +80,12 @@ def version_named(seen: DatasetObserved, name: str | None) -> DatasetVersion | N
     return next((item for item in seen.versions if item.metadata.name == name), None)
 
 
+def versions_by_age(seen: DatasetObserved, but: str | None = None) -> list[DatasetVersion]:
+    """The Dataset's records, the oldest first, but those of one execution."""
+    kept = (item for item in seen.versions if item.spec.execution != but)
+    return sorted(kept, key=lambda item: (item.spec.created_at, item.metadata.name))
+
+
 def summary_of(version: DatasetVersion) -> VersionSummary:
     """What a Dataset's status says of a version."""
     return VersionSummary(
@@ -247,8 +253,8 @@ def _keep(
             "source_changed": snapshot.source_changed or status.source_changed,
         }
     )
-    by_age = sorted(seen.versions, key=lambda item: (item.spec.created_at, item.metadata.name))
-    read = read.model_copy(update={"accepted": version_in_use(read, record, by_age)})
+    in_use = version_in_use(read, record, versions_by_age(seen))
+    read = read.model_copy(update={"accepted": in_use})
     return Move(over=_close(seen, read, active, REJECTED if is_rejected(record) else SUCCEEDED))
 
 
@@ -303,11 +309,16 @@ def _write_record(
     snapshot: Snapshot,
 ) -> Move:
     meta = seen.dataset.metadata
+    names = record_names(meta.name, snapshot)
+    if any(item.spec.digest == snapshot.digest for item in seen.versions):
+        names = names[2:]  # the names by content belong to another reading of it
     taken = {item.metadata.name for item in seen.versions} | seen.foreign
-    free = [name for name in record_names(meta.name, snapshot) if name not in taken]
+    free = [name for name in names if name not in taken]
     if not free:
-        names = ", ".join(record_names(meta.name, snapshot))
-        message = f"All names for the new DatasetVersion are taken ({names}). Delete one of them."
+        message = (
+            f"All names for the new DatasetVersion are taken ({', '.join(names)}). Delete one of"
+            " them."
+        )
         return Move(problem=Problem(reason=Reason.NAME_CONFLICT, message=message))
     try:
         spec = _record_spec(seen, status, active, execution, snapshot)

@@ -11,12 +11,18 @@ from tidemill.core.conditions import ONLY_WHILE_TRUE
 from tidemill.core.plan import Event
 
 
-def tell(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Event, ...]:
+def tell(
+    before: Iterable[Condition],
+    after: Iterable[Condition],
+    *,
+    quiet: frozenset[str] = frozenset(),
+) -> tuple[Event, ...]:
     """What to say of the change from one set of conditions to another.
 
     Ready first. A condition is told when its status, reason or message differ, Ready only when
     its status or reason do: the others say the rest. One that says what another has said already
-    is not told twice. What is not True is a warning if it was True, or stalls.
+    is not told twice. What is not True is a warning if it was True, or stalls. A condition whose
+    type is in `quiet` and that is well is told only after it was not.
     """
     old = {item.type: item for item in before}
     told: list[Event] = []
@@ -26,6 +32,9 @@ def tell(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Event
             continue
         if item.status is ConditionStatus.UNKNOWN and last is None:
             continue  # nothing is known of it yet
+        was_bad = last is not None and last.status is ConditionStatus.FALSE
+        if item.type in quiet and item.status is ConditionStatus.TRUE and not was_bad:
+            continue
         if any(event.reason == item.reason or event.message == item.message for event in told):
             continue
         told.append(Event(reason=item.reason, message=item.message, warning=_bad(item, last)))

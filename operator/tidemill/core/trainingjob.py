@@ -120,7 +120,7 @@ def _restored(seen: TrainingJobObserved) -> TrainingJobStatus:
     request = _request(seen, status)
     if isinstance(request, Request) and _is_made(seen, "Manual", request.token):
         status = status.model_copy(update={"request": request.text})
-    if not models or any(item.cause == "Spec" for item in status.handled):
+    if not models or status.observed_generation != -1 or status.active is not None:
         return status
     key = spec_hash(seen.job.spec)
     same = [item for item in models if item.spec.spec_hash == key]
@@ -498,7 +498,8 @@ def _story(
 def _transitions(seen: TrainingJobObserved, after: tuple[Condition, ...]) -> tuple[Event, ...]:
     """What to say of changed conditions. Approved says what the ModelVersion's own Events do."""
     before = (item for item in seen.job.status.conditions if item.type != "Approved")
-    return tell(before, (item for item in after if item.type != "Approved"))
+    told = (item for item in after if item.type != "Approved")
+    return tell(before, told, quiet=frozenset({"Accepted"}))
 
 
 def _held(seen: TrainingJobObserved, item: PendingTrigger, answer: Answer) -> str:

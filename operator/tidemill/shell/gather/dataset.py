@@ -68,11 +68,8 @@ def executions_of(index: Index, uid: str) -> tuple[PipelineExecution, ...]:
 
 def _jobs(index: Index, namespace: str, dataset: str) -> list[Body]:
     """The TrainingJobs that learn from a Dataset."""
-    return [
-        item
-        for item in index.select("TrainingJob", namespace)
-        if item["spec"]["datasetRef"]["name"] == dataset
-    ]
+    found = index.referring("Dataset", namespace, dataset, "TrainingJob")
+    return [item for item in found if item["metadata"]["namespace"] == namespace]
 
 
 def _wishes(jobs: list[Body]) -> tuple[Wish, ...]:
