@@ -32,7 +32,8 @@ OWN_KINDS = {kind.names.kind: kind for kind in KINDS}
 class World:
     """Objects by (kind, name), documents by URI, and the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, decided: tuple[str, ...] = DECIDED) -> None:
+        self.decided = decided
         self.objects: dict[tuple[str, str], Body] = {}
         self.stored: dict[str, bytes] = {}
         self.now: datetime = START
@@ -159,7 +160,7 @@ class World:
         for _ in range(60):
             mark = len(self.writes)
             for kind, name in sorted(self.objects):
-                if kind in DECIDED and (kind, name) in self.objects:
+                if kind in self.decided and (kind, name) in self.objects:
                     self.once(kind, name)
             if len(self.writes) == mark:
                 return self.writes[before:]
