@@ -85,6 +85,13 @@ class ConditionStatus(StrEnum):
 class Condition(Model):
     """One metav1.Condition."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            # As metav1 has it: those we fill in by default must be written all the same.
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"]
+        }
+    )
+
     type: Annotated[str, Field(max_length=316, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
     """What this condition is about."""
     status: ConditionStatus
