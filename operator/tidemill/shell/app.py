@@ -104,6 +104,7 @@ class App:
         self._failed = False
         self._store.subscribe(self._telemetry.changed)
         self._telemetry.watch_queue(self._queue)
+        self._telemetry.leader.set_function(lambda: self._leadership.held)
 
     async def run(self) -> int:
         """Run until SIGTERM (0) or until something that must not end has ended (1)."""
@@ -133,7 +134,6 @@ class App:
         self._start(background, self._host.run(), "kopf")
         logger.info("synced; waiting for the Lease")
         await self._leadership.acquire()
-        self._telemetry.leader.set(1)
         self._start(background, self._keep(), "Lease")
         self._start(
             background,
@@ -158,7 +158,6 @@ class App:
 
     async def _keep(self) -> None:
         await self._leadership.keep()
-        self._telemetry.leader.set(0)
         self._failed = True
         self._stop.set()
 

@@ -1,10 +1,13 @@
 """Leadership: at most one operator writes.
 
-A coordination.k8s.io Lease is held for 15 seconds, renewed every 2, and given up as lost when 10
-have passed without a renewal: 5 before anyone else may take it. All times are measured on this
-process's monotonic clock; another holder's lease is over when it has not changed for its whole
-duration while we watched. The Lease makes two leaders rare; uid and resourceVersion on every
-write are the fence.
+A coordination.k8s.io Lease is held for 15 seconds and renewed every 2. When 10 have passed
+without a renewal nothing is written any more: 5 before anyone else may take it. If the API server
+was merely away, the Lease is still ours when it is back, and work goes on; if another has taken
+it, leadership is lost and the process ends.
+
+All times are measured on this process's monotonic clock; another holder's lease is over when it
+has not changed for its whole duration while we watched. The Lease makes two leaders rare; uid and
+resourceVersion on every write are the fence.
 """
 
 import asyncio
@@ -50,6 +53,7 @@ class Leadership:
         self._lease: Body | None = None
         self._seen: tuple[str, float] = ("", 0.0)
         self._trouble = ""
+        self._holder = ""
 
     @property
     def held(self) -> bool:
@@ -68,12 +72,16 @@ class Leadership:
         logger.info("leading as %s", self.identity)
 
     async def keep(self) -> None:
-        """Renew until leadership is lost; then return."""
-        while self.held:
+        """Renew until another leads; then return."""
+        held = True
+        while held or self._holder in ("", self.identity):
             await asyncio.sleep(RETRY_SECONDS)
-            if self.held:
-                await self._attempt()
-        logger.error("leadership is lost: no renewal in %.0f s", RENEW_DEADLINE)
+            await self._attempt()
+            if self.held != held:
+                held = self.held
+                told = "leading again" if held else f"not renewed in {RENEW_DEADLINE:.0f} s"
+                logger.warning("Lease %s/%s: %s", self._namespace, self._name, told)
+        logger.error("leadership is lost to %s", self._holder)
 
     async def release(self) -> None:
         """Let the next one in at once."""
@@ -102,6 +110,7 @@ class Leadership:
             return False
         self._trouble = ""
         if ours:
+            self._holder = self.identity
             self._until = begun + RENEW_DEADLINE
         return ours
 
@@ -115,7 +124,9 @@ class Leadership:
         if lease is None:
             self._lease = await self._api.create(self._desired(self.identity, None), fenced=False)
             return self._lease is not None
+        self._holder = (lease.get("spec") or {}).get("holderIdentity") or ""
         if not self._is_free(lease):
+            self._until = float("-inf")
             return False
         self._lease = await self._api.replace(self._desired(self.identity, lease), fenced=False)
         return True

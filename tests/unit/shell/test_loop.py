@@ -8,7 +8,6 @@ import pytest
 
 from tests.unit.shell.bodies import a_dataset
 from tidemill.errors import ConflictError, TerminalError, TransientError
-from tidemill.shell import loop as module
 from tidemill.shell.loop import Loop, resync
 from tidemill.shell.passes import Outcome, Passes
 from tidemill.shell.queue import Queue
@@ -97,7 +96,7 @@ async def test_a_resync_comes_by_every_object(monkeypatch: pytest.MonkeyPatch) -
         if naps > 30:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(module.asyncio, "sleep", nap)
+    monkeypatch.setattr("tidemill.shell.loop.asyncio.sleep", nap)
     with pytest.raises(asyncio.CancelledError):
         await resync(store, queue, ["Dataset"], 600.0)
 
