@@ -93,9 +93,8 @@ def _available(facts: Facts) -> Condition:
     if stable is None:
         return condition("Available", False, Reason.NO_PODS_READY, "Nothing serves yet.")
     if facts.stable.endpoints:
-        return condition(
-            "Available", True, Reason.PODS_READY, f"Pods of {stable.revision} are ready."
-        )
+        said = "Pods of the stable revision are ready."
+        return condition("Available", True, Reason.PODS_READY, said)
     if facts.revision_missing:
         said = (
             f"ControllerRevision {stable.revision} is gone, and nothing is left to make it from:"

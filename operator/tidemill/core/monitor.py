@@ -315,7 +315,7 @@ def monitored(
 ) -> Condition:
     """The Monitored condition. Drift is no fault: the watch works, so it is True."""
     if status.stable is None:
-        return condition("Monitored", False, Reason.NOT_MONITORED, "Nothing serves yet.")
+        return condition("Monitored", None, Reason.NOT_MONITORED, "Nothing serves yet.")
     if not prometheus or status.monitor is None:
         said = "Nothing is watched: the operator has no Prometheus (TIDEMILL_PROMETHEUS_URL)."
         return condition("Monitored", False, Reason.NOT_MONITORED, said)
