@@ -105,6 +105,7 @@ def install_chart(out: Narrator, kubectl: Kubectl, helm: str, s3: S3, prometheus
         "artifactStore.secretName": "tidemill-artifacts",
         "prometheus.url": prometheus_url,
         "prometheus.scrapeSeconds": "5",
+        "podAnnotations.build": build,
     }
     command = [helm, f"--kubeconfig={kubectl.kubeconfig}"]
     if kubectl.context:

@@ -49,7 +49,8 @@ def set_stage(out: Narrator, scratch: Path, kubeconfig: str = "", context: str =
     kubectl = Kubectl(
         str(gobuild.ensure("kubectl")), str(cluster.kubeconfig), NAMESPACE, cluster.context
     )
-    install_chart(out, kubectl, str(gobuild.ensure("helm")), s3, ends.prometheus)
+    build = images.image_id(image("operator"))[-12:]
+    install_chart(out, kubectl, str(gobuild.ensure("helm")), s3, ends.prometheus, f"b{build}")
     clear(kubectl, s3)
     with out.working("flights of 2013, month by month"):
         months = flights.write_months(scratch)

@@ -4,6 +4,7 @@ The operator's own credential comes from its environment (AWS_*, AZURE_*, GOOGLE
 reads them). Only what lies under the admin's artifact root is ever read.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _CACHE_BYTES = 8 * 1024 * 1024
-_TIMEOUT = "15s"
+_TIMEOUT = 15.0
 
 
 class ArtifactStore:
@@ -54,10 +55,11 @@ class ArtifactStore:
         from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError
 
         try:
-            answer = await self._opened().get_async(path)
-            if answer.meta["size"] > limit:
-                raise _too_large(uri, answer.meta["size"], limit)
-            return bytes(await answer.bytes_async())
+            async with asyncio.timeout(_TIMEOUT):
+                answer = await self._opened().get_async(path)
+                if answer.meta["size"] > limit:
+                    raise _too_large(uri, answer.meta["size"], limit)
+                return bytes(await answer.bytes_async())
         except (NotFoundError, FileNotFoundError):
             return None
         except (PermissionDeniedError, PermissionError) as error:
@@ -74,11 +76,9 @@ class ArtifactStore:
             if self._root.startswith("file://"):
                 self._store = LocalStore(unquote(urlsplit(self._root).path))
             else:
-                self._store = from_url(
-                    self._root,
-                    client_options={"timeout": _TIMEOUT},
-                    retry_config={"max_retries": 2},
-                )
+                # No client options: given here they would replace those of the environment,
+                # AWS_ALLOW_HTTP among them.
+                self._store = from_url(self._root, retry_config={"max_retries": 2})
         return self._store
 
     def _path(self, uri: str) -> str:
