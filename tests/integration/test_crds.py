@@ -143,7 +143,7 @@ def test_the_scale_subresource_is_what_an_autoscaler_sees(kubectl: Kubectl, name
 EXPLAINED = {
     "modeldeployment.spec.rollout": (
         "The candidate gets pods of its own, then traffic step by step",
-        "Stay at the present weight; nothing is promoted, and a failed analysis still rolls back.",
+        "a failed analysis still rolls back. Default: false.",
         "Default: 86400.",
     ),
     "modeldeployment.spec.rollout.analysis": ("How often to measure. Default: 30.",),
