@@ -315,7 +315,7 @@ class ApiServer:
             response.release()
             self._refresh()
             response = await self._send_once(request, timeout)
-        if response.status >= 400:
+        if response.status >= 300:
             raise await _failure(request, response)
         return response
 
