@@ -252,7 +252,8 @@ def _answer(seen: TrainingJobObserved, status: TrainingJobStatus) -> Answer:
     """What to do about the triggers; before the first run there are none."""
     asked = _retraining(seen, status)
     answer = answer_triggers(asked)
-    if handled(status.handled, "Spec") is None or len(seen.followers) > 1:
+    untried = handled(status.handled, "Spec") is None and status.active is None
+    if untried or len(seen.followers) > 1:
         return Answer(invalid=answer.invalid)
     while answer.start is not None and _is_made(seen, answer.start.cause, answer.start.key):
         known = {*asked.spent, (answer.start.cause, answer.start.key)}

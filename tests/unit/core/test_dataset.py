@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.builders import (
     VIOLATION,
     make_dataset,
@@ -15,6 +17,7 @@ from tests.unit.core.world import World
 from tidemill.api.base import Condition
 from tidemill.api.documents.results import Unchanged
 from tidemill.api.v1alpha1 import PipelineExecution
+from tidemill.core.acceptance import contract_hash
 from tidemill.core.dataset import plan_dataset, spec_is_read, wish_key
 from tidemill.core.manifests.executions import arguments_of
 from tidemill.core.observed import DatasetObserved, Wish
@@ -778,6 +781,50 @@ def test_a_version_a_job_is_pinned_to_stays() -> None:
 
     assert version_name("a") in world.names("DatasetVersion")
     assert version_name("b") not in world.names("DatasetVersion")
+
+
+# --- crashes ------------------------------------------------------------------------------------
+
+
+def a_day(crash_after: int | None = None) -> World:
+    """A load, a refused version, an outage and its retry, a relaxed contract."""
+    world = World(decided=("Dataset", "DatasetVersion"))
+    world.crash_after = crash_after
+    world.user(make_dataset(spec=HOURLY))
+    world.settle()
+    bring(world, "winter")
+    world.later(hours=1)
+    world.settle()
+    bring(world, "broken", violations=[VIOLATION])
+    world.later(hours=1)
+    world.settle()
+    world.fail("SourceUnavailable", DOWN)
+    world.settle()
+    world.later(minutes=1)
+    world.settle()
+    bring(world, "broken", violations=[VIOLATION])
+    relaxed = make_dataset(spec={**HOURLY, "contract": {}})
+    world.user(relaxed)
+    world.settle()
+    contract = contract_hash(relaxed.spec, version_name())
+    bring(world, "broken", contractHash=contract)
+    return world
+
+
+def made(world: World) -> list[str]:
+    return sorted(item for item in world.writes if item.split()[0] in ("create", "delete"))
+
+
+REFERENCE = a_day()
+
+
+@pytest.mark.parametrize("n", range(1, len(REFERENCE.writes) + 1))
+def test_a_crash_after_any_write_loses_and_doubles_nothing(n: int) -> None:
+    world = a_day(crash_after=n)
+
+    assert made(world) == made(REFERENCE)
+    assert world.dataset().status == REFERENCE.dataset().status
+    assert world.objects.keys() == REFERENCE.objects.keys()
 
 
 # --- made again --------------------------------------------------------------------------------

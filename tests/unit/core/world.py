@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import itertools
 import json
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,11 @@ from tidemill.settings import Settings
 from tidemill.shell.kinds import kinds
 from tidemill.shell.store import Key
 from tidemill.shell.wakes import references
+
+
+class CrashError(Exception):
+    """The operator ends right after a write."""
+
 
 DECIDED = ("Dataset", "TrainingJob", "DatasetVersion", "ModelVersion")
 """The kinds whose passes this world runs."""
@@ -42,6 +48,8 @@ class World:
         self.events: list[tuple[str, str]] = []
         """Each Event: object and reason."""
         self.reads: list[str] = []
+        self.crash_after: int | None = None
+        """The operator ends once, right after so many writes."""
         self._numbers = itertools.count(1)
         self._kinds = kinds()
 
@@ -161,15 +169,16 @@ class World:
             mark = len(self.writes)
             for kind, name in sorted(self.objects):
                 if kind in self.decided and (kind, name) in self.objects:
-                    self.once(kind, name)
+                    with suppress(CrashError):
+                        self.once(kind, name)
             if len(self.writes) == mark:
                 return self.writes[before:]
         raise AssertionError(f"it never settles: {self.writes[-20:]}")
 
     def _status(self, kind: str, name: str, status: Body, verb: str) -> None:
-        self.writes.append(f"{verb} {kind}/{name}")
         OWN_KINDS[kind].parse({**self.objects[(kind, name)], "status": status})
         self.objects[(kind, name)] = {**self.objects[(kind, name)], "status": status}
+        self._wrote(f"{verb} {kind}/{name}")
 
     def _create(self, body: Body) -> None:
         key = (body["kind"], body["metadata"]["name"])
@@ -177,7 +186,7 @@ class World:
         if there is None:
             OWN_KINDS[body["kind"]].parse(body)
             self.add(body)
-            self.writes.append(f"create {key[0]}/{key[1]}")
+            self._wrote(f"create {key[0]}/{key[1]}")
             return
         assert controller_uid(there) == controller_uid(body), f"{key} is not ours"
         mark = "tidemill.dev/spec-hash"
@@ -186,7 +195,13 @@ class World:
     def _delete(self, what: Delete) -> None:
         if self.objects[(what.kind, what.name)]["metadata"]["uid"] == what.uid:
             self.remove(what.kind, what.name)
-            self.writes.append(f"delete {what.kind}/{what.name}")
+            self._wrote(f"delete {what.kind}/{what.name}")
+
+    def _wrote(self, what: str) -> None:
+        self.writes.append(what)
+        if self.crash_after == len(self.writes):
+            self.crash_after = None
+            raise CrashError(what)
 
     # --- the engine ---
 
