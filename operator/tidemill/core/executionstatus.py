@@ -20,6 +20,11 @@ from tidemill.core.conditions import condition, find, merge, rfc3339
 from tidemill.core.executionview import Observed, held
 from tidemill.core.plan import Body, Delete, Event, Plan
 
+REWORDED = frozenset(
+    {"EngineUnreachable", "ImageUnavailable", "ResultUnreadable", "Unschedulable"}
+)
+"""Reasons whose message quotes a kubelet, a scheduler or a client: a new wording is no news."""
+
 
 def wait(
     seen: Observed, reason: str, message: str, *, again: float, stuck: bool = False
@@ -28,7 +33,7 @@ def wait(
     before = find(seen.execution.status.conditions, "Ready")
     new = before is None or before.reason != reason
     told = (Event(reason=reason, message=message, warning=True),) if new and stuck else ()
-    ready = ready_condition(False, reason, message)
+    ready = trouble_condition(seen, reason, message, stuck=stuck)
     return Plan(
         status=working(seen, ExecutionState.PENDING, ready, stuck=stuck),
         events=(*retold(seen), *told),
@@ -166,6 +171,15 @@ def restated(seen: Observed, wanted: list[Condition]) -> PipelineExecutionStatus
     before, generation = seen.execution.status, seen.execution.metadata.generation
     merged = merge(before.conditions, wanted, generation=generation, now=seen.now)
     return before.model_copy(update={"observed_generation": generation, "conditions": merged})
+
+
+def trouble_condition(seen: Observed, reason: str, message: str, *, stuck: bool) -> Condition:
+    """Ready is False for a reason somebody else words anew each time: as of the transition."""
+    before = find(seen.execution.status.conditions, "Ready")
+    told_so = find(seen.execution.status.conditions, "Stalled") is not None
+    if before is not None and before.reason == reason and told_so is stuck and reason in REWORDED:
+        message = before.message
+    return ready_condition(False, reason, message)
 
 
 def ready_condition(status: bool, reason: str, message: str) -> Condition:

@@ -24,6 +24,7 @@ _PULLING = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUn
 _MISSING_SECRET = re.compile(r'secret "([^"]+)" not found')
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": (ErrImagePull: )?')
 _SIGNALS = {137: "SIGKILL", 143: "SIGTERM"}
 _LONGEST_QUOTE = 400
 _STARTING = "Its pod is starting."
@@ -63,6 +64,9 @@ def _without_pod(job: Body, pods: list[Body], now: datetime) -> Told:
     name = job["metadata"]["name"]
     if job.get("spec", {}).get("suspend"):
         return _waiting("Suspended", f"The Job {name} is suspended; set its spec.suspend to false.")
+    if pods and not (_leaving(pods[0]) or _disrupted(pods[0])):
+        # It has ended by itself, and the Job controller is about to say what follows from that.
+        return Told(phase=Phase.UNKNOWN, reason="Ending")
     if pods:
         return _waiting("PodReplaced", "The pod was disrupted; another one follows.")
     if elapsed(job["metadata"]["creationTimestamp"], now) < POD_PATIENCE_SECONDS:
@@ -81,7 +85,9 @@ def _of_pod(pod: Body, now: datetime) -> Told:
     if _phase(pod) == "Running" or "running" in state:
         return Told(phase=Phase.RUNNING, reason="Running")
     waiting = state.get("waiting", {})
-    reason, message = waiting.get("reason", ""), _quote(waiting.get("message", ""))
+    reason = waiting.get("reason", "")
+    # The kubelet tells the same refusal in two ways, by turns.
+    message = _quote(_BACK_OFF.sub("", waiting.get("message", "")))
     if reason in _PULLING or reason == "InvalidImageName":
         image = _container(pod).get("image") or _image(pod)
         waited = elapsed(pod["metadata"]["creationTimestamp"], now)
@@ -190,6 +196,13 @@ def _image(pod: Body) -> str:
 
 def _phase(pod: Body) -> str:
     return str(pod.get("status", {}).get("phase", "Pending"))
+
+
+def _disrupted(pod: Body) -> bool:
+    return any(
+        condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+        for condition in pod.get("status", {}).get("conditions", ())
+    )
 
 
 def _leaving(pod: Body) -> bool:

@@ -22,6 +22,7 @@ from tidemill.core.executionstatus import (
     retold,
     succeed,
     too_late,
+    trouble_condition,
     wait,
     working,
 )
@@ -170,10 +171,11 @@ def _unreachable(seen: Observed, trouble: Problem) -> Plan:
     if (seen.now - until(seen)).total_seconds() >= GRACE_SECONDS:
         return too_late(seen)
     status = seen.execution.status
-    ready = ready_condition(False, trouble.reason, trouble.message)
+    stuck = not trouble.transient
+    ready = trouble_condition(seen, trouble.reason, trouble.message, stuck=stuck)
     state = status.state or ExecutionState.PENDING
     return Plan(
-        status=working(seen, state, ready, stuck=not trouble.transient),
+        status=working(seen, state, ready, stuck=stuck),
         requeue_after=KUBEFLOW_SLOWEST_POLL,
     )
 
@@ -244,7 +246,7 @@ def _unread(seen: Observed, reading: Reading | None) -> Plan:
     if (seen.now - until(seen)).total_seconds() >= RESULT_PATIENCE_SECONDS:
         return end(seen, ExecutionState.FAILED, trouble.reason, trouble.message)
     state = seen.execution.status.state or ExecutionState.RUNNING
-    ready = ready_condition(False, trouble.reason, trouble.message)
+    ready = trouble_condition(seen, trouble.reason, trouble.message, stuck=False)
     return Plan(status=working(seen, state, ready), requeue_after=RESULT_POLL)
 
 

@@ -1,6 +1,8 @@
 """What a Job and its pods tell: each case says only what differs from a Job that has just begun."""
 
 import json
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,7 @@ RUNNING = Told(phase=Phase.RUNNING, reason="Running")
 KEEP = Told(phase=Phase.UNKNOWN, reason="Ending")
 LEAVING = _pod("Running", {"running": {}})
 LEAVING["metadata"]["deletionTimestamp"] = ago(1)
+DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
 PULL = "ErrImagePull"
 NO_SECRET = (
     "The Secret tidemill-artifacts is not in namespace team. Create it with the credential the"
@@ -91,6 +94,10 @@ WORKING: dict[str, tuple[Body, list[Body], Told]] = {
     "a pod that runs": (_job(), [_pod("Running", {"running": {}})], RUNNING),
     "a pod that is disrupted and not yet replaced": (
         _job(), [LEAVING], _wait("PodReplaced", "The pod was disrupted; another one follows.")),
+    "a pod that was disrupted and has ended": (
+        _job(), [_pod("Failed", conditions=DISRUPTED)],
+        _wait("PodReplaced", "The pod was disrupted; another one follows.")),
+    "a pod that has ended, and the Job does not say so yet": (_job(), [_ended(1)], KEEP),
     "the newest pod counts": (
         _job(), [_pod("Failed", made=50), _pod("Running", {"running": {}}, made=5)], RUNNING),
     "no node takes it": (
@@ -106,6 +113,10 @@ WORKING: dict[str, tuple[Body, list[Body], Told]] = {
               stuck=True)),
     "an image that cannot be pulled is waited for": (
         _job(), [_waiting(PULL, "not found", made=100)],
+        _wait("ImageUnavailable", "The image tidemill/steps:1 cannot be pulled (not found).")),
+    "the same refusal told in the other way": (
+        _job(),
+        [_waiting("ImagePullBackOff", 'Back-off pulling image "x": ErrImagePull: not found')],
         _wait("ImageUnavailable", "The image tidemill/steps:1 cannot be pulled (not found).")),
     "after five minutes a person is needed": (
         _job(), [_waiting("ImagePullBackOff", "", made=301)],
@@ -142,9 +153,7 @@ COMPLETE: dict[str, tuple[str, list[Body], bool, str | None]] = {
 
 
 @pytest.mark.parametrize(("expects", "pods", "wanted", "digest"), COMPLETE.values(), ids=COMPLETE)
-def test_a_complete_job(
-    expects: str, pods: list[Body], wanted: bool, digest: str | None
-) -> None:
+def test_a_complete_job(expects: str, pods: list[Body], wanted: bool, digest: str | None) -> None:
     job = _job(("SuccessCriteriaMet", ""), ("Complete", ""), expects=expects)
 
     assert read(job, pods, now=NOW, memory="1Gi") == Told(
@@ -218,3 +227,25 @@ def test_the_steps_log_is_never_told() -> None:
     told = read(_job(LIMIT), [_ended(1, "AWS_SECRET_ACCESS_KEY=hunter2")], now=NOW, memory="1Gi")
 
     assert "hunter2" not in told.message
+
+
+RECORDED = json.loads((Path(__file__).parent / "recorded" / "jobs.json").read_text())
+"""What a real Job controller and kubelet (Kubernetes 1.34) said of Jobs as we make them."""
+THEN = datetime.fromisoformat("2026-11-21T11:51:00+00:00")
+REAL = {
+    "good": (Phase.SUCCEEDED, "Succeeded"),
+    "bad": (Phase.FAILED, "PipelineFailed"),
+    "oom": (Phase.FAILED, "OutOfMemory"),
+    "slow": (Phase.FAILED, "DeadlineExceeded"),
+    "killed": (Phase.FAILED, "PodLost"),
+    "nosecret": (Phase.WAITING, "SecretMissing"),
+    "noimage": (Phase.WAITING, "ImageUnavailable"),
+}
+
+
+@pytest.mark.parametrize(("name", "phase", "reason"), [(k, *v) for k, v in REAL.items()])
+def test_a_real_job(name: str, phase: Phase, reason: str) -> None:
+    told = read(RECORDED[name]["job"], RECORDED[name]["pods"], now=THEN, memory="512Mi")
+
+    assert (told.phase, told.reason) == (phase, reason)
+    assert (told.digest is not None) is (name == "good")

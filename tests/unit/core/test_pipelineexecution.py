@@ -401,9 +401,7 @@ def test_a_refused_run_fails() -> None:
 @pytest.mark.parametrize(
     ("trouble", "kinds"), [(UNREACHABLE, ["Reconciling"]), (FORBIDDEN, ["Stalled"])]
 )
-def test_an_engine_that_cannot_be_asked_keeps_the_state(
-    trouble: Problem, kinds: list[str]
-) -> None:
+def test_an_engine_that_cannot_be_asked_keeps_the_state(trouble: Problem, kinds: list[str]) -> None:
     plan = plan_pipelineexecution(under_way(None, "Kubeflow", trouble=trouble))
 
     assert plan.status is not None
@@ -465,6 +463,20 @@ def test_what_a_person_must_do_is_told_once() -> None:
 
     assert again.events == ()
     assert again.status == first.status
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"), [("Unschedulable", True), ("SecretMissing", False)]
+)
+def test_a_new_wording_of_the_same_trouble_is_no_news_but_another_secret_is(
+    reason: str, kept: bool
+) -> None:
+    told = Told(phase=Phase.WAITING, reason=reason, message="First.")
+    first = plan_pipelineexecution(under_way(told)).status or {}
+
+    again = plan_pipelineexecution(under_way(replace(told, message="Second."), status=first))
+
+    assert ready(again)[2] == ("First." if kept else "Second.")
 
 
 def test_running_is_told_once_and_then_writes_nothing_new() -> None:
@@ -631,9 +643,7 @@ def test_a_failure_that_may_pass_claims_the_next_attempt(seen: Observed) -> None
 
 def test_the_next_attempt_says_why_there_is_one() -> None:
     first = plan_pipelineexecution(under_way(EVICTED))
-    said = (
-        f"Attempt 1 of 3 failed (Evicted): No memory. The next one starts at {ago(-11)}."
-    )
+    said = f"Attempt 1 of 3 failed (Evicted): No memory. The next one starts at {ago(-11)}."
     assert ready(first) == ("False", "Retrying", said)
     assert others(first) == ["Reconciling"]
 
@@ -664,9 +674,7 @@ def test_a_job_outliving_deadline_and_grace_is_removed() -> None:
     plan = plan_pipelineexecution(seen)
 
     assert plan.delete == (
-        Delete(
-            api_version="batch/v1", kind="Job", namespace="team", name=f"{NAME}-1", uid="j1"
-        ),
+        Delete(api_version="batch/v1", kind="Job", namespace="team", name=f"{NAME}-1", uid="j1"),
     )
     assert ready(plan)[1] == "DeadlineExceeded"
 
@@ -684,9 +692,7 @@ def test_a_kubeflow_run_past_its_deadline_is_terminated_and_then_has_failed() ->
     late: Body = {"started": ago(3600)}
 
     asked = plan_pipelineexecution(under_way(RUNNING, "Kubeflow", status=late))
-    ending = plan_pipelineexecution(
-        under_way(replace(KEEP, ending=True), "Kubeflow", status=late)
-    )
+    ending = plan_pipelineexecution(under_way(replace(KEEP, ending=True), "Kubeflow", status=late))
     ended = plan_pipelineexecution(under_way(CANCELED, "Kubeflow", status=late))
 
     assert asked.engine == (EngineCall(verb="Terminate", run_id="run-1"),)
