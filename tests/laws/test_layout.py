@@ -14,7 +14,7 @@ TOP_LEVEL = {
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "misc", "common"}
 MAX_LINES = 60
 # In two parts each, so that this file does not break its own law.
-MACHINE = re.compile("|".join(["/wo" + "rk/", "/ho" + "me/", "/ro" + "ot/", "/fa" + "rm/"]))
+MACHINE = re.compile(r"(?<![\w.])/(wo" + "rk|ho" + "me|ro" + "ot|fa" + r"rm)/[a-z.]")
 REGISTRIES = re.compile(
     "|".join(["docker" + r"\.io", "ghcr" + r"\.io", "quay" + r"\.io", r"\bgcr" + r"\.io"])
 )
