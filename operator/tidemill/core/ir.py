@@ -294,7 +294,16 @@ def for_kubeflow(
 
 
 def _resources(cpu: str, memory: str) -> Body:
+    """As kfp compiles them: a quantity, and beside it the number that older servers read, in
+    cores and in billions of bytes.
+    """
+    cores = float(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
+    unit = {"Mi": 2**20, "Gi": 2**30}[memory[-2:]]
+    billions = int(memory[:-2]) * unit / 1e9
     return {
+        "cpuRequest": cores,
+        "memoryRequest": billions,
+        "memoryLimit": billions,
         "resourceCpuRequest": cpu,
         "resourceMemoryRequest": memory,
         "resourceMemoryLimit": memory,

@@ -143,9 +143,7 @@ def test_bind_refuses_a_value_of_another_type(kind: str, text: str, what: str) -
 
 
 def test_bind_names_an_undeclared_parameter_and_those_there_are() -> None:
-    pipeline = compiled(
-        pipeline_spec(b={"parameterType": "STRING"}, a={"parameterType": "STRING"})
-    )
+    pipeline = compiled(pipeline_spec(b={"parameterType": "STRING"}, a={"parameterType": "STRING"}))
 
     assert ir.bind(pipeline, [("c", "1")], "") == Problem(
         reason="InvalidParameters",
@@ -244,6 +242,9 @@ def test_our_own_pipelines_run_our_image_and_take_nothing_from_a_cache() -> None
     container = sent["pipeline_spec"]["deploymentSpec"]["executors"]["exec-step"]["container"]
     assert container["image"] == "tidemill/steps:1"
     assert container["resources"] == {
+        "cpuRequest": 0.5,
+        "memoryRequest": 1.073741824,
+        "memoryLimit": 1.073741824,
         "resourceCpuRequest": "500m",
         "resourceMemoryRequest": "1Gi",
         "resourceMemoryLimit": "1Gi",

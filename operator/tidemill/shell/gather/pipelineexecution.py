@@ -118,13 +118,13 @@ async def _result(observed: Observed, digest: str | None, sight: Sight) -> Readi
     try:
         return Reading(uri=uri, data=await sight.documents.read(uri, digest))
     except TransientError as error:
-        said = f"The result document {uri} cannot be read: {error}"
+        said = f"The result cannot be read: {error}."
         trouble = Problem(reason="ResultUnreadable", message=said, transient=True)
     except TerminalError as error:
         broken = error.reason in ("DigestMismatch", "TooLarge")
         trouble = Problem(
             reason="ResultInvalid" if broken else "ResultUnreadable",
-            message=f"The result document {uri} cannot be believed: {error}",
+            message=f"The result cannot be believed: {error}",
         )
     return Reading(uri=uri, trouble=trouble)
 
