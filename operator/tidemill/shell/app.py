@@ -31,7 +31,7 @@ from tidemill.shell.events import Storyteller
 from tidemill.shell.guard import Guard
 from tidemill.shell.host import Host, login
 from tidemill.shell.informer import Informer, Scope
-from tidemill.shell.kinds import Kind, kinds
+from tidemill.shell.kinds import KINDS, Kind
 from tidemill.shell.leadership import Leadership
 from tidemill.shell.loop import Loop, resync
 from tidemill.shell.passes import Passes
@@ -69,7 +69,7 @@ class App:
 
     def __init__(self, settings: Settings, work: Mapping[str, Kind] | None = None) -> None:
         self._settings = settings
-        self._work = kinds() if work is None else work
+        self._work = KINDS if work is None else work
         self._telemetry = Telemetry()
         self._store = Store(references)
         self._queue = Queue()

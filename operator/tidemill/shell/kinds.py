@@ -2,13 +2,24 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from tidemill.adapters.resources import OWN
+from tidemill.core.dataset import plan_dataset
+from tidemill.core.datasetversion import plan_datasetversion
+from tidemill.core.modeldeployment import plan_modeldeployment
+from tidemill.core.modelversion import plan_modelversion
+from tidemill.core.pipelineexecution import plan_pipelineexecution
 from tidemill.core.plan import Body, Plan
+from tidemill.core.trainingjob import plan_trainingjob
 from tidemill.ports import Sight
+from tidemill.shell.gather import (
+    dataset,
+    datasetversion,
+    modeldeployment,
+    modelversion,
+    pipelineexecution,
+    trainingjob,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +32,12 @@ class Kind:
     """What to do, from what was gathered."""
 
 
-def kinds() -> Mapping[str, Kind]:
-    """All kinds by name: shell/gather/<kind>.py and core/<kind>.py:plan_<kind>."""
-    found = {}
-    for name in OWN:
-        stem = name.lower()
-        if find_spec(f"tidemill.shell.gather.{stem}") is None:
-            continue
-        gather = import_module(f"tidemill.shell.gather.{stem}").gather
-        found[name] = Kind(gather, getattr(import_module(f"tidemill.core.{stem}"), f"plan_{stem}"))
-    return found
+KINDS: Mapping[str, Kind] = {
+    "Dataset": Kind(dataset.gather, plan_dataset),
+    "TrainingJob": Kind(trainingjob.gather, plan_trainingjob),
+    "ModelDeployment": Kind(modeldeployment.gather, plan_modeldeployment),
+    "DatasetVersion": Kind(datasetversion.gather, plan_datasetversion),
+    "ModelVersion": Kind(modelversion.gather, plan_modelversion),
+    "PipelineExecution": Kind(pipelineexecution.gather, plan_pipelineexecution),
+}
+"""All kinds, by name."""
