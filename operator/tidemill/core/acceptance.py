@@ -3,7 +3,9 @@ contract, from its stored profile.
 
 A profile holds the least and greatest number, the counts of missing values and the categories of
 each column, so it answers Range, Complete, RowCount, most AllowedValues and the schema without
-reading a row. What it cannot answer is left to a new read, which a changed contract starts anyway.
+reading a row, in the words of the step that reads. What it cannot answer for certain is left to a
+new read, which a changed contract starts anyway: the profile has numbers as float32, takes an
+empty text for a missing one, and does not list every rare value.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +23,12 @@ from tidemill.core.identity import stable_hash
 from tidemill.core.observed import Unreadable
 
 FAIL = "Fail"
+EVENT_TIME = "EventTime"
+"""The name of a violation that a read finds by itself: rows without an event time."""
+NUMERIC = frozenset({"Boolean", "Integer", "Number"})
+"""Column types whose values are numbers."""
+FLOAT32 = 1e-6
+"""Numbers of a profile are right to this share."""
 
 
 def contract_hash(spec: DatasetSpec, anchor: str | None) -> str:
@@ -84,6 +92,10 @@ class Judged:
     """Names of expectations it cannot answer."""
 
 
+_Answer = tuple[Violation, ...] | None
+"""Violations, or None: the profile cannot say."""
+
+
 def judge_profile(
     spec: DatasetSpec,
     version: DatasetVersion,
@@ -93,22 +105,16 @@ def judge_profile(
     anchor_profile: Profile | Unreadable | None,
 ) -> Judged:
     """Judge a snapshot by a contract it was not read under, from its profile alone."""
-    found: list[Violation] = []
+    found = [item for item in version.spec.violations if item.name == EVENT_TIME]
     unknown: list[str] = []
+    first = None
     if anchor is not None and anchor.metadata.name != version.metadata.name:
         found.extend(_schema(spec, version.spec.columns, anchor.spec.columns))
-    columns = {item.name: item for item in profile.features}
+        first = anchor_profile if isinstance(anchor_profile, Profile) else None
+    elif anchor is not None:
+        first = profile
     for expectation in spec.contract.expectations:
-        if expectation.type == "RowCount":
-            answer = _row_count(expectation, profile.rows)
-        else:
-            column = columns.get(expectation.column or "")
-            answer = _column(
-                expectation,
-                column,
-                profile.rows,
-                _first_values(expectation, version, anchor, column, anchor_profile),
-            )
+        answer = _answer(expectation, version, profile, first)
         if answer is None:
             unknown.append(expectation.name)
         else:
@@ -116,8 +122,30 @@ def judge_profile(
     return Judged(violations=tuple(found), open=tuple(unknown))
 
 
-_Answer = tuple[Violation, ...] | None
-"""Violations, or None: the profile cannot say."""
+def _answer(
+    expectation: Expectation, version: DatasetVersion, profile: Profile, first: Profile | None
+) -> _Answer:
+    if expectation.type == "RowCount":
+        return _row_count(expectation, profile.rows)
+    name = expectation.column or ""
+    kind = next((item.type for item in version.spec.columns if item.name == name), None)
+    if kind is None:
+        said = f"{name}: expected by {expectation.name}, but the data do not have it"
+        return _violation(expectation, "MissingColumn", said)
+    column = _column(profile, name)
+    if column is None:
+        return None
+    if expectation.type == "Complete":
+        return _complete(expectation, column, profile.rows)
+    if expectation.type == "Range":
+        return _range(expectation, column) if kind in NUMERIC else _no_number(expectation, kind)
+    if expectation.type == "AllowedValues":
+        return _allowed_values(expectation, column, profile.rows, first)
+    return None  # Unique: the profile counts different values only approximately
+
+
+def _column(profile: Profile, name: str) -> FeatureProfile | None:
+    return next((item for item in profile.features if item.name == name), None)
 
 
 def _violation(expectation: Expectation, reason: str, message: str) -> tuple[Violation, ...]:
@@ -132,109 +160,105 @@ def _violation(expectation: Expectation, reason: str, message: str) -> tuple[Vio
     )
 
 
+def _bounds(expectation: Expectation) -> str:
+    if expectation.min is not None and expectation.max is not None:
+        return f"{expectation.min} to {expectation.max}"
+    if expectation.min is not None:
+        return f"at least {expectation.min}"
+    return f"at most {expectation.max}"
+
+
+def _share(count: int, rows: int) -> str:
+    return f"{count:,} of {rows:,} rows ({100 * count / rows if rows else 0.0:.3g} %)"
+
+
+def _percent(ratio: str) -> str:
+    return f"{(decimal(ratio) * 100).normalize():f} %"
+
+
 def _row_count(expectation: Expectation, rows: int) -> _Answer:
-    if expectation.min is not None and rows < decimal(expectation.min):
-        message = f"{rows:,} rows are fewer than {expectation.min}."
-        return _violation(expectation, "RowCount", message)
-    if expectation.max is not None and rows > decimal(expectation.max):
-        message = f"{rows:,} rows are more than {expectation.max}."
-        return _violation(expectation, "RowCount", message)
-    return ()
-
-
-def _column(
-    expectation: Expectation,
-    column: FeatureProfile | None,
-    rows: int,
-    allowed: frozenset[str] | None,
-) -> _Answer:
-    if column is None:
-        return None
-    if expectation.type == "Complete":
-        return _complete(expectation, column, rows)
-    if expectation.type == "Range":
-        return _range(expectation, column)
-    if expectation.type == "AllowedValues":
-        return _allowed(expectation, column, rows, allowed)
-    return None  # Unique: the profile counts distinct values only approximately
+    few = expectation.min is not None and rows < decimal(expectation.min)
+    many = expectation.max is not None and rows > decimal(expectation.max)
+    if not (few or many):
+        return ()
+    said = f"expected {_bounds(expectation)} rows, observed {rows:,}"
+    return _violation(expectation, "RowCount", said)
 
 
 def _complete(expectation: Expectation, column: FeatureProfile, rows: int) -> _Answer:
-    least = decimal(expectation.min_share or "0")
-    if rows == 0 or Decimal(rows - column.missing) >= least * rows:
+    least = expectation.min_share or "0"
+    if Decimal(rows - column.missing) >= decimal(least) * rows:
         return ()
-    share = Decimal(rows - column.missing) / rows
-    return _violation(
-        expectation,
-        "Incomplete",
-        f"{column.name} is present in {share:.4f} of {rows:,} rows, less than"
-        f" {expectation.min_share}: {column.missing:,} are missing.",
-    )
+    if column.type is ValueType.CATEGORY:
+        return None  # empty texts are among the missing ones of a profile
+    said = f"{column.name}: expected values in at least {_percent(least)} of rows; missing in"
+    return _violation(expectation, "Incomplete", f"{said} {_share(column.missing, rows)}")
+
+
+def _no_number(expectation: Expectation, kind: str) -> _Answer:
+    said = f"{expectation.column}: expected numbers, {_bounds(expectation)}, but it is a {kind}"
+    return _violation(expectation, "OutOfRange", said)
 
 
 def _range(expectation: Expectation, column: FeatureProfile) -> _Answer:
-    if column.type is not ValueType.NUMBER:
-        return None
     low, high = column.minimum, column.maximum
     if low is None or high is None:
         return ()  # no number at all: nothing is out of range
-    said = f"{column.name} lies between {low:g} and {high:g}, outside"
-    if expectation.min is not None and Decimal(repr(low)) < decimal(expectation.min):
-        return _violation(expectation, "OutOfRange", f"{said} the minimum {expectation.min}.")
-    if expectation.max is not None and Decimal(repr(high)) > decimal(expectation.max):
-        return _violation(expectation, "OutOfRange", f"{said} the maximum {expectation.max}.")
-    return ()
+    beyond = []
+    if expectation.min is not None:
+        beyond.append(_exceeds(float(expectation.min), low))
+    if expectation.max is not None:
+        beyond.append(_exceeds(high, float(expectation.max)))
+    if True in beyond:
+        said = f"{column.name}: expected {_bounds(expectation)}, observed {low:.9g} to {high:.9g}"
+        return _violation(expectation, "OutOfRange", said)
+    return None if None in beyond else ()
 
 
-def _first_values(
-    expectation: Expectation,
-    version: DatasetVersion,
-    anchor: DatasetVersion | None,
-    column: FeatureProfile | None,
-    anchor_profile: Profile | Unreadable | None,
-) -> frozenset[str] | None:
-    """The allowed values of an AllowedValues expectation; None if they are not known."""
-    if expectation.values is not None:
-        return frozenset(expectation.values)
-    if anchor is None or anchor.metadata.name == version.metadata.name:
-        return None if column is None else frozenset((*column.categories, *column.rare))
-    if not isinstance(anchor_profile, Profile):
-        return None
-    for item in anchor_profile.features:
-        if item.name == expectation.column:
-            return frozenset((*item.categories, *item.rare))
-    return None
+def _exceeds(greater: float, less: float) -> bool | None:
+    """Whether one number is greater than another; None where float32 cannot tell."""
+    if greater <= less:
+        return False
+    return True if greater - less > FLOAT32 * max(abs(greater), abs(less)) else None
 
 
-def _allowed(
-    expectation: Expectation,
-    column: FeatureProfile,
-    rows: int,
-    allowed: frozenset[str] | None,
+def _allowed_values(
+    expectation: Expectation, column: FeatureProfile, rows: int, first: Profile | None
 ) -> _Answer:
-    """Exact for frequent values; rare ones share one count, which bounds them from both sides."""
-    if allowed is None or column.type is not ValueType.CATEGORY:
+    """Exact for frequent values; what the rare, empty and unlisted ones can be bounds the rest."""
+    if column.type is not ValueType.CATEGORY:
         return None
-    frequent = [
-        (value, count)
-        for value, count in zip(column.categories, column.counts, strict=False)
-        if value not in allowed
-    ]
+    allowed = set(expectation.values or ())
+    if expectation.from_ is not None:
+        norm = None if first is None else _column(first, column.name)
+        if norm is None or first is None or _unlisted(norm, first.rows) > 0:
+            return None
+        allowed |= {*norm.categories, *norm.rare}
+    pairs = zip(column.categories, column.counts, strict=False)
+    frequent = [(value, count) for value, count in pairs if value not in allowed]
     rare = [value for value in column.rare if value not in allowed]
-    least = sum(count for _, count in frequent) + len(rare)
-    most = least - len(rare) + (sum(column.counts[len(column.categories) :]) if rare else 0)
+    certain = sum(count for _, count in frequent)
+    in_rare = sum(column.counts[len(column.categories) :]) if rare else 0
+    empty = 0 if "" in allowed else column.missing
     bound = decimal(expectation.max_share_unknown) * rows
-    if most <= bound:
+    if certain + in_rare + empty + _unlisted(column, rows) <= bound:
         return ()
+    least = certain + len(rare)
     if least <= bound:
         return None
-    names = ", ".join([value for value, _ in frequent][:5] or rare[:5])
-    return _violation(
-        expectation,
-        "UnknownValues",
-        f"{column.name} holds values that are not allowed ({names}) in at least {least:,} of"
-        f" {rows:,} rows; the share may be at most {expectation.max_share_unknown}.",
+    source = "those of the first version" if expectation.from_ else "the listed ones"
+    shown = ", ".join(repr(value) for value in ([value for value, _ in frequent] or rare)[:3])
+    said = (
+        f"{column.name}: expected {len(allowed)} values, {source}, others in at most"
+        f" {_percent(expectation.max_share_unknown)} of rows; others are in at least"
+        f" {_share(least, rows)}, such as {shown}"
     )
+    return _violation(expectation, "UnknownValues", said)
+
+
+def _unlisted(column: FeatureProfile, rows: int) -> int:
+    """Rows with values that are too long or too many to be listed."""
+    return max(0, rows - sum(column.counts) - column.missing)
 
 
 def _schema(
@@ -244,19 +268,20 @@ def _schema(
     now = {item.name: item.type for item in columns}
     then = {item.name: item.type for item in norm}
     found = [
-        _broken_schema("MissingColumn", name, f"Column {name} ({type_}) is missing.")
-        for name, type_ in then.items()
+        _broken_schema("MissingColumn", name, f"{name}: missing; the schema has it as {kind}")
+        for name, kind in then.items()
         if name not in now
     ]
     found += [
-        _broken_schema("TypeChanged", name, f"Column {name} was {type_} and is {now[name]}.")
-        for name, type_ in then.items()
-        if name in now and now[name] != type_
+        _broken_schema("TypeChanged", name, f"{name}: {now[name]}; the schema has it as {kind}")
+        for name, kind in then.items()
+        if name in now and now[name] != kind
     ]
     if spec.contract.schema_.evolution == "None":
+        said = "not in the schema, and contract.schema.evolution is None"
         found += [
-            _broken_schema("ExtraColumn", name, f"Column {name} ({type_}) is new.")
-            for name, type_ in now.items()
+            _broken_schema("ExtraColumn", name, f"{name}: {said}")
+            for name in now
             if name not in then
         ]
     return found

@@ -61,19 +61,26 @@ SOURCE_REASONS = frozenset(
 """Failures that are the source's, not ours."""
 WAIT_FOR_SPEC = frozenset(
     {
-        "MissingColumn",
-        "TypeMismatch",
-        "LabelNotBinary",
-        "InvalidSlice",
+        "DigestMismatch",
         "EmptyVersion",
-        "TooFewRows",
-        "UnreadableObject",
-        "InvalidUri",
+        "InvalidArguments",
+        "InvalidColumnName",
         "InvalidParameters",
+        "InvalidPipeline",
+        "InvalidSlice",
+        "InvalidUri",
+        "LabelNotBinary",
+        "MissingColumn",
         "ResultInvalid",
         "ResultMissing",
-        "DigestMismatch",
+        "ResultTooLarge",
+        "TooFewRows",
         "TooLarge",
+        "TooManyColumns",
+        "TooManyFeatures",
+        "TypeMismatch",
+        "UnreadableObject",
+        "UnsupportedPipeline",
     }
 )
 """Failures that another try on the same spec and source would only repeat."""

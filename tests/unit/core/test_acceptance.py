@@ -115,38 +115,49 @@ def judged(
 
 
 HOUR, CARRIER = {"column": "dep_hour"}, {"column": "carrier"}
+ALL = ["", "UA", "B6", "HA", "OO"]
 ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
     "enough rows": ({"type": "RowCount", "min": "1000", "max": "1000"}, None),
-    "too few rows": ({"type": "RowCount", "min": "1001"}, "1,000 rows are fewer than 1001."),
-    "too many rows": ({"type": "RowCount", "max": "999"}, "1,000 rows are more than 999."),
+    "too few rows": (
+        {"type": "RowCount", "min": "1001"},
+        "expected at least 1001 rows, observed 1,000",
+    ),
+    "too many rows": (
+        {"type": "RowCount", "max": "999"},
+        "expected at most 999 rows, observed 1,000",
+    ),
     "numbers in range": ({"type": "Range", "min": "0", "max": "23", **HOUR}, None),
     "a number too small": (
         {"type": "Range", "min": "0.5", **HOUR},
-        "dep_hour lies between 0 and 23, outside the minimum 0.5.",
+        "dep_hour: expected at least 0.5, observed 0 to 23",
     ),
     "a number too large": (
-        {"type": "Range", "max": "22", **HOUR},
-        "dep_hour lies between 0 and 23, outside the maximum 22.",
+        {"type": "Range", "min": "0", "max": "22", **HOUR},
+        "dep_hour: expected 0 to 22, observed 0 to 23",
+    ),
+    "a range of what is no number": (
+        {"type": "Range", "min": "0", **CARRIER},
+        "carrier: expected numbers, at least 0, but it is a String",
     ),
     "complete": ({"type": "Complete", "minShare": "1", **HOUR}, None),
-    "complete enough": ({"type": "Complete", "minShare": "0.95", **CARRIER}, None),
-    "incomplete": (
-        {"type": "Complete", "minShare": "0.96", **CARRIER},
-        "carrier is present in 0.9500 of 1,000 rows, less than 0.96: 50 are missing.",
-    ),
-    "only allowed values": (
-        {"type": "AllowedValues", "values": ["UA", "B6", "HA", "OO"], **CARRIER},
+    "complete enough, empty texts or not": (
+        {"type": "Complete", "minShare": "0.95", **CARRIER},
         None,
     ),
+    "a column that is not there": (
+        {"type": "Complete", "minShare": "1", "column": "wind"},
+        "wind: expected by e0, but the data do not have it",
+    ),
+    "only allowed values": ({"type": "AllowedValues", "values": ALL, **CARRIER}, None),
     "a frequent value that is not allowed": (
         {"type": "AllowedValues", "values": ["UA", "HA", "OO"], **CARRIER},
-        "carrier holds values that are not allowed (B6) in at least 340 of 1,000 rows; the share"
-        " may be at most 0.",
+        "carrier: expected 3 values, the listed ones, others in at most 0 % of rows; others are in"
+        " at least 340 of 1,000 rows (34 %), such as 'B6'",
     ),
     "a frequent one that is, to that share": (
         {
             "type": "AllowedValues",
-            "values": ["UA", "HA", "OO"],
+            "values": ["", "UA", "HA", "OO"],
             "maxShareUnknown": "0.34",
             **CARRIER,
         },
@@ -154,13 +165,13 @@ ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "a rare value is surely there once": (
         {"type": "AllowedValues", "values": ["UA", "B6", "HA"], **CARRIER},
-        "carrier holds values that are not allowed (OO) in at least 1 of 1,000 rows; the share may"
-        " be at most 0.",
+        "carrier: expected 3 values, the listed ones, others in at most 0 % of rows; others are in"
+        " at least 1 of 1,000 rows (0.1 %), such as 'OO'",
     ),
     "rare values are never more than the rare ones": (
         {
             "type": "AllowedValues",
-            "values": ["UA", "B6", "HA"],
+            "values": ["", "UA", "B6", "HA"],
             "maxShareUnknown": "0.01",
             **CARRIER,
         },
@@ -179,12 +190,21 @@ def test_a_profile_answers(expectation: dict[str, Any], message: str | None) -> 
 
 OPEN: dict[str, dict[str, Any]] = {
     "whether values are unique": {"type": "Unique", **HOUR},
-    "the range of a category": {"type": "Range", "min": "0", **CARRIER},
+    "what float32 cannot tell": {"type": "Range", "max": "22.999999", **HOUR},
     "the values of a number": {"type": "AllowedValues", "values": ["1"], **HOUR},
-    "anything of a column it does not have": {"type": "Complete", "minShare": "1", "column": "x"},
+    "how many of the missing texts are only empty": {
+        "type": "Complete",
+        "minShare": "0.96",
+        **CARRIER,
+    },
+    "whether an empty text is among the missing ones": {
+        "type": "AllowedValues",
+        "values": ALL[1:],
+        **CARRIER,
+    },
     "how often one of the rare values occurs": {
         "type": "AllowedValues",
-        "values": ["UA", "B6", "HA"],
+        "values": ["", "UA", "B6", "HA"],
         "maxShareUnknown": "0.005",
         **CARRIER,
     },
@@ -203,19 +223,53 @@ def test_a_profile_does_not_answer(expectation: dict[str, Any]) -> None:
     assert told == Judged(violations=(), open=("e0",))
 
 
-def test_the_first_versions_values_are_allowed() -> None:
-    first = {"type": "AllowedValues", "from": "FirstVersion", **CARRIER}
+FIRST = {"type": "AllowedValues", "from": "FirstVersion", "values": [""], **CARRIER}
 
-    assert judged(spec(first), anchor_profile=make_profile()) == Judged(violations=(), open=())
+
+def test_the_first_versions_values_are_allowed() -> None:
+    assert judged(spec(FIRST), anchor_profile=make_profile()) == Judged(violations=(), open=())
+
+
+def test_a_first_version_that_does_not_list_all_its_values_does_not_say() -> None:
+    (hour, carrier) = make_profile().features
+    longer = make_profile(features=(hour, carrier.model_copy(update={"counts": (600, 340, 9)})))
+
+    assert judged(spec(FIRST), anchor_profile=longer).open == ("e0",)
+
+
+def test_values_that_are_not_listed_may_be_others() -> None:
+    (hour, carrier) = make_profile().features
+    some = make_profile(features=(hour, carrier.model_copy(update={"counts": (600, 340, 9)})))
+    allowed = spec({"type": "AllowedValues", "values": ALL, **CARRIER})
+
+    assert judged(allowed, profile=some).open == ("e0",)
 
 
 def test_the_first_version_allows_its_own_values() -> None:
-    first = spec({"type": "AllowedValues", "from": "FirstVersion", **CARRIER})
     version = make_version("winter")
 
-    told = judge_profile(first, version, make_profile(), anchor=version, anchor_profile=None)
+    told = judge_profile(spec(FIRST), version, make_profile(), anchor=version, anchor_profile=None)
 
     assert told == Judged(violations=(), open=())
+
+
+def test_rows_without_an_event_time_are_still_told() -> None:
+    lacking = {
+        "name": "EventTime",
+        "reason": "Incomplete",
+        "severity": "Warn",
+        "message": "time_hour: missing",
+    }
+
+    told = judge_profile(
+        spec(),
+        make_version("spring", violations=[VIOLATION, lacking]),
+        make_profile(),
+        anchor=None,
+        anchor_profile=None,
+    )
+
+    assert [item.name for item in told.violations] == ["EventTime"]
 
 
 def schema(columns: list[dict[str, Any]], **contract: Any) -> list[tuple[str, str]]:
@@ -239,14 +293,21 @@ def test_a_new_column_is_welcome() -> None:
 def test_a_new_column_is_not_welcome_without_evolution() -> None:
     told = schema([*COLUMNS, NEW], schema={"evolution": "None"})
 
-    assert told == [("ExtraColumn", "Column wind (Number) is new.")]
+    assert told == [
+        (
+            "ExtraColumn",
+            "wind: not in the schema, and contract.schema.evolution is None",
+        )
+    ]
 
 
 def test_a_missing_column_breaks_the_schema() -> None:
-    assert schema(COLUMNS[:-1]) == [("MissingColumn", "Column carrier (String) is missing.")]
+    assert schema(COLUMNS[:-1]) == [
+        ("MissingColumn", "carrier: missing; the schema has it as String")
+    ]
 
 
 def test_a_changed_type_breaks_the_schema() -> None:
     changed = [*COLUMNS[:-1], {**COLUMNS[-1], "type": "Integer"}]
 
-    assert schema(changed) == [("TypeChanged", "Column carrier was String and is Integer.")]
+    assert schema(changed) == [("TypeChanged", "carrier: Integer; the schema has it as String")]

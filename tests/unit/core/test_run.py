@@ -358,12 +358,9 @@ def test_a_training_that_fails_is_degraded(world: World) -> None:
     world.fail("TooFewRows", "Only 40 rows can be fitted; at least 100 are needed.")
     world.settle()
 
-    told, message = (
-        conditions(world),
-        (
-            f"Run {run.name} (Spec): TooFewRows. Only 40 rows can be fitted; at least 100 are needed."
-        ),
-    )
+    told = conditions(world)
+    why = "Only 40 rows can be fitted; at least 100 are needed."
+    message = f"Run {run.name} (Spec): TooFewRows. {why}"
     for kind in ("Ready", "Stalled", "Trained"):
         assert (told[kind].reason, told[kind].message) == ("TooFewRows", message)
     assert world.job().status.history[0].outcome == "TooFewRows"

@@ -162,7 +162,7 @@ def test_the_first_run_starts_when_data_are_accepted() -> None:
         assert (told[kind].reason, told[kind].message) == ("Training", message)
 
 
-PINNED = {
+PINNED: dict[str, tuple[Any, Any, str]] = {
     "one that does not exist": (None, {}, "DatasetVersion flights-old does not exist."),
     "one of another Dataset": (
         make_version(name="flights-old", dataset="other"),
