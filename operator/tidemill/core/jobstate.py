@@ -64,8 +64,8 @@ def _without_pod(job: Body, pods: list[Body], now: datetime) -> Told:
     name = job["metadata"]["name"]
     if job.get("spec", {}).get("suspend"):
         return _waiting("Suspended", f"The Job {name} is suspended; set its spec.suspend to false.")
-    if pods and not (_leaving(pods[0]) or _disrupted(pods[0])):
-        # It has ended by itself, and the Job controller is about to say what follows from that.
+    if pods and not _disrupted(pods[0]):
+        # It has ended or was taken away, and the Job controller is about to say what follows.
         return Told(phase=Phase.UNKNOWN, reason="Ending")
     if pods:
         return _waiting("PodReplaced", "The pod was disrupted; another one follows.")

@@ -63,10 +63,16 @@ def _wait(reason: str, message: str, *, stuck: bool = False) -> Told:
 
 RUNNING = Told(phase=Phase.RUNNING, reason="Running")
 KEEP = Told(phase=Phase.UNKNOWN, reason="Ending")
-LEAVING = _pod("Running", {"running": {}})
-LEAVING["metadata"]["deletionTimestamp"] = ago(1)
 DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
 PULL = "ErrImagePull"
+
+
+def _leaving(conditions: list[Body]) -> Body:
+    pod = _pod("Running", {"running": {}}, conditions=conditions)
+    pod["metadata"]["deletionTimestamp"] = ago(1)
+    return pod
+
+
 NO_SECRET = (
     "The Secret tidemill-artifacts is not in namespace team. Create it with the credential the"
     " step needs (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL); the"
@@ -93,7 +99,9 @@ WORKING: dict[str, tuple[Body, list[Body], Told]] = {
                           _wait("Pending", "Its pod is starting.")),
     "a pod that runs": (_job(), [_pod("Running", {"running": {}})], RUNNING),
     "a pod that is disrupted and not yet replaced": (
-        _job(), [LEAVING], _wait("PodReplaced", "The pod was disrupted; another one follows.")),
+        _job(), [_leaving(DISRUPTED)],
+        _wait("PodReplaced", "The pod was disrupted; another one follows.")),
+    "a pod that is taken away at the deadline": (_job(), [_leaving([])], KEEP),
     "a pod that was disrupted and has ended": (
         _job(), [_pod("Failed", conditions=DISRUPTED)],
         _wait("PodReplaced", "The pod was disrupted; another one follows.")),
