@@ -21,9 +21,8 @@ from tidemill.api.documents.bundle import (
     GoldenExample,
     Signature,
     StoredFile,
-    ValueType,
 )
-from tidemill.api.documents.profile import Profile
+from tidemill.api.documents.profile import Profile, ValueType
 from tidemill.api.v1alpha1 import ModelVersion
 from tidemill.core.conditions import rfc3339
 from tidemill.core.holds import differences
@@ -188,6 +187,10 @@ class Numbers:
         return []
 
 
+class CrashError(Exception):
+    """The operator ended between two writes."""
+
+
 class World:
     """One ModelDeployment and everything around it."""
 
@@ -205,6 +208,8 @@ class World:
         self.last = Plan()
         self.broken: set[str] = set()
         """Revisions whose pods never become ready."""
+        self.writes_left: int | None = None
+        """After so many writes the operator crashes; None: it does not."""
         self.gateway_answers = True
         self.accept: tuple[str, str, str] = ("True", "Accepted", "")
         self.put(
@@ -319,6 +324,23 @@ class World:
         """What a pass would do now."""
         return plan_modeldeployment(self.observe())
 
+    def crash_after(self, writes: int) -> None:
+        """One pass that ends after so many writes; another process takes over."""
+        self.writes_left = writes
+        try:
+            self.step()
+        except CrashError:
+            gathering._old_news.held.clear()
+        finally:
+            self.writes_left = None
+
+    def _write(self, what: str) -> None:
+        if self.writes_left is not None:
+            if self.writes_left == 0:
+                raise CrashError
+            self.writes_left -= 1
+        self.writes.append(what)
+
     def step(self) -> Plan:
         """One pass, carried out as shell/passes.py does."""
         plan = self.plan()
@@ -333,12 +355,12 @@ class World:
             self._apply(body)
         for body in plan.create:
             if self.get(body["kind"], body["metadata"]["name"]) is None:
-                self.writes.append(f"create {body['kind']} {body['metadata']['name']}")
+                self._write(f"create {body['kind']} {body['metadata']['name']}")
                 self.put(body)
         for item in plan.delete:
             held = self.get(item.kind, item.name)
             if held is not None and held["metadata"]["uid"] == item.uid:
-                self.writes.append(f"delete {item.kind} {item.name}")
+                self._write(f"delete {item.kind} {item.name}")
                 self.store.remove(held, gone=True)
         if plan.status is not None and plan.status != self.status:
             self._write_status(plan.status)
@@ -347,8 +369,8 @@ class World:
         return plan
 
     def _write_status(self, status: Body) -> None:
+        self._write("status")
         self.status_writes += 1
-        self.writes.append("status")
         self.put({**self.md, "status": json.loads(json.dumps(status))})
 
     def _apply(self, wanted: Body) -> None:
@@ -358,7 +380,8 @@ class World:
             same = held["metadata"]["annotations"]["applied"] == mark
             if same and not differences(wanted, held):
                 return
-        self.writes.append(f"apply {wanted['kind']} {name}")
+        self._write(f"apply {wanted['kind']} {name}")
+        self.check(wanted)
         body = copy.deepcopy(wanted)
         body["metadata"].setdefault("annotations", {})["applied"] = mark
         if held is not None:
@@ -370,6 +393,27 @@ class World:
         else:
             body["metadata"]["generation"] = 1
         self.put(body)
+
+    def check(self, wanted: Body) -> None:
+        """What must hold for every child that is written, whatever happened before."""
+        if wanted["kind"] == "HTTPRoute":
+            refs = wanted["spec"]["rules"][0]["backendRefs"]
+            assert sum(ref["weight"] for ref in refs) == 100, refs
+            for ref in refs:
+                assert self.get("Service", ref["name"]) is not None, f"no Service {ref['name']}"
+                stable = self.status["stable"]["revision"] == ref["name"]
+                if ref["weight"] and not stable:
+                    slices = self.get("EndpointSlice", f"{ref['name']}-abcde")
+                    assert slices and slices["endpoints"], "a weight without an endpoint"
+        if wanted["kind"] == "Deployment":
+            name = wanted["metadata"]["name"]
+            held = self.get("ControllerRevision", name)
+            assert held is not None
+            assert held["data"]["podTemplate"] == wanted["spec"]["template"], "another template"
+            before = self.get("Deployment", name)
+            if before is not None:
+                same = before["spec"]["template"] == wanted["spec"]["template"]
+                assert same, "a running revision was changed"
 
     # --- the rest of the cluster ---------------------------------------------------------------
 

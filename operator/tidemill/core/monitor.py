@@ -96,7 +96,7 @@ def due(
     over = (now - timedelta(seconds=scrape_seconds) - begin) // length
     if over < 1:
         return None
-    skipped = 0 if monitor.consecutive else over - 1
+    skipped = 0 if is_counting(monitor, policy) else over - 1
     return Window(start=begin + skipped * length, seconds=policy.window_seconds)
 
 
@@ -255,20 +255,32 @@ def begin(
     )
 
 
+def is_counting(monitor: MonitorStatus, policy: Monitoring) -> bool:
+    """Whether drifted windows are being counted: there is one, and not yet enough of them."""
+    return 0 < monitor.consecutive < policy.drift.consecutive_windows
+
+
+def is_news(monitor: MonitorStatus, policy: Monitoring, shown: Shown) -> bool:
+    """Whether a window has to be written down: it counts, or shows something else than before."""
+    if is_counting(monitor, policy):
+        return True
+    before = (monitor.verdict, monitor.share, monitor.broken)
+    return before != (shown.verdict, shown.share, shown.broken)
+
+
 def step_monitor(
     status: ModelDeploymentStatus, policy: Monitoring, shown: Shown, *, baseline: str
 ) -> ModelDeploymentStatus:
     """The status after a window: the same one, if it shows what was known already."""
     before = status.monitor or MonitorStatus()
+    if not is_news(before, policy, shown):
+        return status
     failed = shown.verdict is Verdict.FAILED
     counted = {
-        Verdict.FAILED: before.consecutive + 1,
+        Verdict.FAILED: min(before.consecutive + 1, policy.drift.consecutive_windows),
         Verdict.SUCCESSFUL: 0,
     }.get(shown.verdict, before.consecutive)
-    was = (before.verdict, before.consecutive, before.share, before.broken)
-    if before.consecutive == 0 and was == (shown.verdict, counted, shown.share, shown.broken):
-        return status
-    first = counted == 1 and failed
+    first = before.consecutive == 0 and failed
     after = MonitorStatus(
         verdict=str(shown.verdict),
         message=shown.message[:MAX_MESSAGE],

@@ -377,7 +377,7 @@ class MonitorStatus(Model):
     window_start: Timestamp | None = None
     """When the first window since the last change began; windows follow one another from here."""
     consecutive: int = 0
-    """Drifted windows in a row."""
+    """Drifted windows in a row, counted as far as consecutiveWindows."""
     samples: int = 0
     """Requests in the last judged window."""
     share: Ratio = "0"

@@ -383,7 +383,7 @@ async def _with_window(seen: Observed, metrics: Metrics, documents: Documents) -
     reading = await _with_baseline(replace(reading, answers=answers), revision, documents)
     if reading.baseline is not None and not reading.reason:
         shown = monitor.judge(policy, reading, reading.baseline)
-        if monitor.step_monitor(status, policy, shown, baseline="") == status:
+        if status.monitor is not None and not monitor.is_news(status.monitor, policy, shown):
             _old_news.remember(uid, "window", of)
     return replace(seen, reading=reading)
 
