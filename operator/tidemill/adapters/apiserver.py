@@ -77,6 +77,16 @@ class WatchEvent:
     body: Body
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request of somebody else's; `code` 0 is no answer."""
+
+    method: str
+    path: str
+    watch: bool
+    code: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     verb: str
@@ -127,22 +137,30 @@ class ApiServer:
         """The API server's base URL."""
         return self._connected.server
 
-    def hosted_session(
-        self, on_answer: Callable[[str, str, Mapping[str, str]], None]
-    ) -> aiohttp.ClientSession:
+    def hosted_session(self, on_answer: Callable[[Answer], None]) -> aiohttp.ClientSession:
         """A session for someone else on the same connections; they close it.
 
-        `on_answer` is told method, path and query of each request that got an answer.
+        `on_answer` is told of each request once its status is known, or that there is none.
         """
         self._refresh()
         trace = aiohttp.TraceConfig()
 
-        async def tell(
+        async def ended(
             session: aiohttp.ClientSession, context: object, done: aiohttp.TraceRequestEndParams
         ) -> None:
-            on_answer(done.method, done.url.path, done.url.query)
+            watch = done.url.query.get("watch") == "true"
+            on_answer(Answer(done.method, done.url.path, watch, done.response.status))
 
-        trace.on_request_end.append(tell)
+        async def failed(
+            session: aiohttp.ClientSession,
+            context: object,
+            done: aiohttp.TraceRequestExceptionParams,
+        ) -> None:
+            watch = done.url.query.get("watch") == "true"
+            on_answer(Answer(done.method, done.url.path, watch, 0))
+
+        trace.on_request_end.append(ended)
+        trace.on_request_exception.append(failed)
         connector = self._opened.connector
         if connector is None:
             raise TransientError("the client is closed")

@@ -93,7 +93,7 @@ class App:
             self._api,
             self._store,
             settings.namespace,
-            self._guard.answered,
+            self._guard.ask,
             started=self._take_signals,
         )
         self._documents = ArtifactStore(settings.artifact_root)

@@ -8,7 +8,7 @@ resync. Objects that are gone are taken out, those we never heard of are put in.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tidemill.adapters.apiserver import ApiServer
 from tidemill.errors import TidemillError
@@ -38,19 +38,12 @@ class Guard:
         self.synced = False
         self._api = api
         self._scopes = {scope.type.kind: scope for scope in scopes}
-        self._paths = {scope.type.path(scope.namespace): scope.type.kind for scope in scopes}
         self._store = store
         self._resync_seconds = resync_seconds
         self._listed = listed
         self._chance = chance
         self._asked: set[str] = set()
         self._wakeup = asyncio.Event()
-
-    def answered(self, method: str, path: str, query: Mapping[str, str]) -> None:
-        """kopf got an answer; if it was a list of ours, look for what it does not tell."""
-        kind = self._paths.get(path)
-        if method == "GET" and kind is not None and query.get("watch") != "true":
-            self.ask(kind)
 
     def ask(self, *kinds: str) -> None:
         """Have these kinds listed, or all of them."""

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
-from tidemill.adapters.apiserver import ApiServer
+from tidemill.adapters.apiserver import Answer, ApiServer
 from tidemill.adapters.resources import OWN
 from tidemill.core.plan import Body
 from tidemill.errors import TransientError
@@ -106,6 +106,7 @@ _IDENTITY: Any = "tidemill"
 class Host:
     """Runs kopf, again and again if need be.
 
+    `listed` is told of each list kopf takes: what was deleted before it, kopf will not tell.
     `started` is called each time kopf has started, as that takes over the process's signals.
     """
 
@@ -114,16 +115,34 @@ class Host:
         api: ApiServer,
         store: Store,
         namespace: str,
-        answered: Callable[[str, str, Any], None],
+        listed: Callable[[str], None],
         *,
         started: Callable[[], None] = lambda: None,
     ) -> None:
-        self.up = False
         self._started = started
+        self._kinds = {type_.path(namespace): type_.kind for type_ in OWN.values()}
+        self._streaming: set[str] = set()
         self._api = api
         self._store = store
         self._namespace = namespace
-        self._answered = answered
+        self._listed = listed
+
+    @property
+    def up(self) -> bool:
+        """Whether kopf watches all our kinds."""
+        return self._streaming == set(OWN)
+
+    def answered(self, answer: Answer) -> None:
+        """kopf's request was answered: it has begun to watch, it has listed, or it cannot."""
+        kind = self._kinds.get(answer.path)
+        if kind is None or answer.method != "GET":
+            return
+        if answer.watch and answer.code == 200:
+            self._streaming.add(kind)
+            return
+        self._streaming.discard(kind)
+        if answer.code == 200:
+            self._listed(kind)
 
     async def run(self) -> None:
         """Have kopf deliver our kinds into the store, until cancelled."""
@@ -150,14 +169,13 @@ class Host:
                 **({"namespaces": [self._namespace]} if self._namespace else {"clusterwide": True}),
             )
             self._started()
-            self.up = True
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 error = None if task.cancelled() else task.exception()
                 logger.warning("kopf's %s ended (%s); starting it again", task.get_name(), error)
         finally:
-            self.up = False
             await _end(tasks)
+            self._streaming.clear()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -165,7 +183,7 @@ class Host:
         async def log_in(**_: object) -> kopf.AiohttpSession:
             return kopf.AiohttpSession(
                 server=self._api.server,
-                aiohttp_session=self._api.hosted_session(self._answered),
+                aiohttp_session=self._api.hosted_session(self.answered),
             )
 
         async def deliver(event: Any, **_: object) -> None:

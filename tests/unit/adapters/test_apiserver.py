@@ -5,12 +5,13 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from tests.unit.adapters.http_server import HttpServer, says, streams
 from tidemill.adapters import apiserver
-from tidemill.adapters.apiserver import ApiServer, to_error
+from tidemill.adapters.apiserver import Answer, ApiServer, to_error
 from tidemill.adapters.resources import OWN, TYPES
 from tidemill.core.plan import Body, Delete
 from tidemill.errors import ConflictError, TerminalError, TidemillError, TransientError
@@ -365,17 +366,23 @@ async def test_a_refused_watch_is_an_error(api: ApiServer, server: HttpServer) -
 async def test_a_session_for_others_shares_login_and_tells_of_answers(
     api: ApiServer, server: HttpServer
 ) -> None:
-    told: list[tuple[str, str, str | None]] = []
-    server.answer = says({})
+    told: list[Answer] = []
+    server.answer = says({}, 201)
 
-    session = api.hosted_session(
-        lambda method, path, query: told.append((method, path, query.get("watch")))
-    )
+    session = api.hosted_session(told.append)
     async with session.get(f"{server.url}/apis/x?watch=true"):
         pass
+    async with session.get(f"{server.url}/apis/x"):
+        pass
+    with pytest.raises(aiohttp.ClientError):
+        await session.get("http://127.0.0.1:1/apis/y")
     await session.close()
 
-    assert told == [("GET", "/apis/x", "true")]
+    assert told == [
+        Answer("GET", "/apis/x", True, 201),
+        Answer("GET", "/apis/x", False, 201),
+        Answer("GET", "/apis/y", False, 0),
+    ]
     assert server.headers[0]["Authorization"] == "Bearer first"
     assert server.headers[0]["User-Agent"] == "tidemill/0.1.0"
     server.answer = says(SERVICE)
