@@ -21,7 +21,7 @@ from tidemill.core.identity import controller_uid
 from tidemill.core.plan import Body, Delete, Plan
 from tidemill.ports import Sight
 from tidemill.settings import Settings
-from tidemill.shell.kinds import kinds
+from tidemill.shell.kinds import KINDS as PASSES
 from tidemill.shell.store import Key
 from tidemill.shell.wakes import references
 
@@ -51,7 +51,6 @@ class World:
         self.crash_after: int | None = None
         """The operator ends once, right after so many writes."""
         self._numbers = itertools.count(1)
-        self._kinds = kinds()
 
     # --- what the operator sees ---
 
@@ -145,7 +144,7 @@ class World:
 
     async def _once(self, kind: str, name: str) -> Plan:
         body = self.objects[(kind, name)]
-        how = self._kinds[kind]
+        how = PASSES[kind]
         plan: Plan = how.plan(await how.gather(body, self.sight()))
         if plan.claim is not None:
             assert plan.claim != body.get("status"), "a claim has to change something"
