@@ -87,8 +87,13 @@ def namespace_body(name: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": level}}
 
 
-def install_chart(out: Narrator, kubectl: Kubectl, helm: str, s3: S3, prometheus_url: str) -> None:
-    """Install or upgrade the chart and wait for the operator."""
+def install_chart(
+    out: Narrator, kubectl: Kubectl, helm: str, s3: S3, prometheus_url: str, build: str
+) -> None:
+    """Install or upgrade the chart and wait for the operator.
+
+    `build` tells one build of the operator's image from the next: the tag stays the same.
+    """
     for name in (SYSTEM, NAMESPACE):
         kubectl.apply(namespace_body(name), "--server-side")
     kubectl.at(SYSTEM).apply(

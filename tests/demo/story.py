@@ -227,7 +227,12 @@ class Story:
         self.out.say("flights of January to March, as the model knows them")
         judged = self.wait(
             "one window of the season the model knows",
-            lambda: self.status(self.deployment(), "monitor", "verdict") or None,
+            lambda: (
+                (found := self.status(self.deployment(), "monitor", "verdict"))
+                not in (None, "", "NoData")
+                and found
+                or None
+            ),
             300,
         )
         self.out.say(f"monitor: {judged}")

@@ -8,6 +8,7 @@ import asyncio
 import json
 import multiprocessing
 import multiprocessing.connection
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -160,31 +161,33 @@ class Traffic:
             target=_main, args=(theirs, target, rate, files, features, event_time), daemon=True
         )
         self._process.start()
+        theirs.close()
+        # Read all the time: a full pipe would hold the sender up.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while (batch := self._pipe.recv()) is not None:
+                self.answers.extend(batch)
+        except EOFError:
+            return
 
     def switch(self, files: list[Path]) -> None:
         """From now on send the flights of these months."""
         self._pipe.send((files, self._features))
-
-    def collect(self) -> None:
-        """Take over what has been answered so far."""
-        while self._pipe.poll():
-            batch = self._pipe.recv()
-            if batch:
-                self.answers.extend(batch)
 
     def stop(self) -> None:
         """End the stream and wait for the last answers."""
         if not self._process.is_alive():
             return
         self._pipe.send(None)
-        while (batch := self._pipe.recv()) is not None:
-            self.answers.extend(batch)
+        self._reader.join(timeout=30)
         self._process.join(timeout=20)
 
     def between(self, start: float, end: float) -> list[Answer]:
         """The requests sent in a span of time."""
-        self.collect()
-        return [answer for answer in self.answers if start <= answer.at < end]
+        return [answer for answer in list(self.answers) if start <= answer.at < end]
 
     def failed(self, start: float, end: float) -> list[Answer]:
         """Those of them that got no answer or an error."""
