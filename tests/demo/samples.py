@@ -22,7 +22,7 @@ PATCHES: dict[str, dict[str, Any]] = {
             "analysis": {"periodSeconds": 5},
             "drainSeconds": 5,
         },
-        "monitoring": {"windowSeconds": 30},
+        "monitoring": {"windowSeconds": 20, "eventSeconds": 604800},
     },
 }
 """Minutes for weeks. Nothing but times differs from the samples (`only_times` checks it)."""
@@ -34,6 +34,7 @@ TIMES = (
     "periodSeconds",
     "drainSeconds",
     "windowSeconds",
+    "eventSeconds",
 )
 
 

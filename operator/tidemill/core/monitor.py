@@ -185,7 +185,7 @@ def _features(
     found: list[tuple[float, DriftedFeature]] = []
     for item in watched:
         live = queries.histogram(by_feature.get(item.name, ()), len(item.counts))
-        measured = compare(item, live, reading.window.seconds)
+        measured = compare(item, live, policy.event_seconds or reading.window.seconds)
         if measured.distance is None or round(measured.samples) < policy.min_samples:
             continue
         bound = max(float(policy.drift.threshold), measured.floor)

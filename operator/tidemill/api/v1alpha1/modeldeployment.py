@@ -223,6 +223,9 @@ class Monitoring(Model):
 
     window_seconds: PositiveSeconds = 604800
     """The length of one window."""
+    event_seconds: PositiveSeconds | None = None
+    """How much event time a window's requests span, where that is not the window's own length: a
+    replay of the past runs faster than it happened. Decides which noise floor applies."""
     min_samples: Annotated[int, Field(ge=1, le=100000000)] = 500
     """A window with fewer requests says nothing (NoData)."""
     drift: DriftRule = DriftRule()
