@@ -20,7 +20,6 @@ from typing import Any
 import aiohttp
 import pyarrow.parquet as pq
 
-
 EACH = 4
 """Of four flights one is asked about: at a hundred a second twenty seconds are nine days."""
 
