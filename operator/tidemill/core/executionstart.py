@@ -98,7 +98,9 @@ def _start_run(seen: Observed, attempt: Attempt, pipeline: Compiled, bound: Body
     not_sent = error is not None and not error.sent
     if age is None or age >= DOUBT_SECONDS or (not_sent and age >= PROBLEM_POLL):
         status = seen.execution.status
-        asking = attempt.model_copy(update={"submitted": rfc3339(seen.now)})
+        # The ask follows in the next pass, which must find a claim that is fresh however slowly
+        # the server has answered in this one.
+        asking = attempt.model_copy(update={"submitted": rfc3339(seen.read_at or seen.now)})
         return Plan(claim=status.model_copy(update={"attempt": asking}).to_wire())
     if age < FRESH_SECONDS:
         return Plan(engine=(_create(seen, attempt, pipeline, bound),), requeue_after=2.0)

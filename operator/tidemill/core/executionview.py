@@ -41,6 +41,8 @@ class Observed:
     """What the engine tells of the claimed attempt. None: it does not know it."""
     trouble: Problem | None = None
     """Why the engine could not be asked."""
+    read_at: datetime | None = None
+    """Kubeflow: when it had answered, which may be much later than `now`."""
     start_error: StartError | None = None
     """Kubeflow: why the last start of this attempt failed."""
     job_uid: str | None = None

@@ -391,6 +391,17 @@ def test_asking_is_claimed_before_it_is_done(seen: Observed) -> None:
     assert plan.claim["attempt"]["number"] == 1
 
 
+def test_a_claim_is_as_fresh_as_the_servers_answer_was_slow() -> None:
+    slow = replace(kubeflow_unseen(None), read_at=NOW + timedelta(seconds=30))
+
+    claim = plan_pipelineexecution(slow).claim
+
+    assert claim is not None
+    assert claim["attempt"]["submitted"] == ago(-30)
+    next_pass = observed(execution(claim), pipeline=PIPELINE, now=NOW + timedelta(seconds=31))
+    assert [call.verb for call in plan_pipelineexecution(next_pass).engine] == ["Create"]
+
+
 def test_a_refused_run_fails() -> None:
     plan = plan_pipelineexecution(kubeflow_unseen(3, FINAL))
 

@@ -7,6 +7,7 @@ attempts that are under way.
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 
@@ -82,6 +83,7 @@ async def _with_run(observed: Observed, sight: Sight) -> Observed:
         return _with(observed, trouble=Problem(reason=error.reason, message=str(error)))
     if run is None:
         failed_start = sight.pipelines.start_error(run_id)
+        observed = _with(observed, read_at=max(sight.now, datetime.now(UTC)))
         return await _unknown_to_engine(observed, sight, failed_start)
     told = kubeflowrun.read(run)
     observed = _with(observed, told=told, tasks=tasks.from_run(run, sight.now))
