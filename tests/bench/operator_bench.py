@@ -1,215 +1,345 @@
-"""The operator beside Argo Rollouts v1.10.2: memory, writes, and time to a first status."""
+"""The operator beside Argo Rollouts v1.10.2: time, writes, CPU and memory.
+
+Both run on the same API server, one after the other, and are driven by the same load. Argo
+Rollouts runs without pods, which spares it most of what a canary costs; ours has pods that are
+ready at once and a Prometheus that answers, since without them it promotes nothing.
+"""
 
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from tests.bench import argo, ours
-from tests.bench.rig import Body, Rig, all_of, cpu_seconds, resident_mib, rig, until
+from tests.bench.rig import (
+    Api,
+    Body,
+    Progress,
+    Rig,
+    all_of,
+    background,
+    cpu_seconds,
+    resident_mib,
+    rig,
+)
+from tests.bench.stand_ins import Pods, Prometheus
 
 OBJECTS = 500
 CHANGES = 100
+ROUTED = 50
 KINDS = 1000
 IDLE_SECONDS = 30.0
+LIMIT = 300.0
+"""The longest any one thing may take, in seconds."""
+
+Numbers = dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two controllers in the comparison."""
+    """One controller under test, and how to ask it for things."""
 
     name: str
     agent: str
-    path: str
     pid: int
+    path: str
+    """The collection its objects lie in."""
     make: Callable[[int], Body]
-    change: Callable[[int], Body]
-    has_status: Callable[[Body], bool]
+    change: Callable[[int], Body] = lambda number: {}
+    canary: Body | None = None
+    has_status: Callable[[Body], bool] = ours.has_status
+    is_ready: Callable[[Body], bool] = lambda body: False
+    is_promoted: Callable[[Body], bool] = lambda body: False
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table."""
+class Usage:
+    """What a controller has used since a moment."""
 
-    what: str
-    unit: str
-    bar: str
-    ours: float
-    peer: float | None
+    rig: Rig
+    side: Side
+    mark: int
+    cpu: float
+    memory: float
 
+    @classmethod
+    def begin(cls, rig_: Rig, side: Side) -> "Usage":
+        """Count from now on."""
+        cpu, memory = cpu_seconds(side.pid), resident_mib(side.pid)
+        return cls(rig_, side, rig_.audit.mark(), cpu, memory)
 
-async def created(rig_: Rig, side: Side, count: int) -> tuple[float, float, float, float, float]:
-    """Create objects: seconds until all have a status, writes, Events and CPU ms each, MiB more."""
-    mark, cpu, memory = rig_.audit.mark(), cpu_seconds(side.pid), resident_mib(side.pid)
-    async with rig_.api() as api:
-        begun = time.monotonic()
-        await all_of(
-            [partial(api.call, "POST", side.path, side.make(number)) for number in range(count)]
-        )
+    async def per(self, count: int, what: str) -> Numbers:
+        """What each of so many objects has taken, once the controller rests."""
+        await self.rig.settled(self.side.agent)
+        writes, events = self.rig.writes(self.mark, self.side.agent)
+        return {
+            f"writes a {what}": writes / count,
+            f"Events a {what}": events / count,
+            f"CPU a {what}": 1000 * (cpu_seconds(self.side.pid) - self.cpu) / count,
+        }
 
-        async def all_seen() -> bool:
-            items = (await api.call("GET", side.path))["items"]
-            return sum(map(side.has_status, items)) >= count
-
-        await until(all_seen, 300, f"a first status of {count} objects of {side.name}")
-        took = time.monotonic() - begun
-        await settled(rig_, side.agent)
-    writes, events = rig_.split(rig_.audit.since(mark, side.agent))
-    used = 1000 * (cpu_seconds(side.pid) - cpu) / count
-    return took, writes / count, events / count, used, resident_mib(side.pid) - memory
-
-
-async def settled(rig_: Rig, agent: str, quiet: float = 3.0, limit: float = 120.0) -> None:
-    """Wait until a controller has written nothing but Leases for so many seconds."""
-    deadline = time.monotonic() + limit
-    mark, since = rig_.audit.mark(), time.monotonic()
-    while time.monotonic() - since < quiet:
-        await asyncio.sleep(0.2)
-        if rig_.audit.writes(mark, agent):
-            mark, since = rig_.audit.mark(), time.monotonic()
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{agent} goes on writing after {limit:.0f} s")
+    def grown(self) -> float:
+        """MiB it has grown by."""
+        return resident_mib(self.side.pid) - self.memory
 
 
-async def latency(rig_: Rig, side: Side) -> tuple[float, float]:
-    """Change one object at a time: p50 and p99 of the ms from the change to its status."""
-    times: list[float] = []
-    async with rig_.api() as api:
-        for number in range(CHANGES):
-            body = side.make(number)
-            path = f"{side.path}/{body['metadata']['name']}"
-            begun = time.monotonic()
-            await api.merge(path, side.change(number))
-            while not side.has_status(await api.call("GET", path)):
-                await asyncio.sleep(0.001)
-            times.append(1000 * (time.monotonic() - begun))
-    return statistics.median(times), statistics.quantiles(times, n=100)[98]
-
-
-async def idle_requests(rig_: Rig, agent: str) -> float:
-    """Requests a second but Leases, at rest."""
-    mark = rig_.audit.mark()
-    await asyncio.sleep(IDLE_SECONDS)
-    seen = [one for one in rig_.audit.since(mark, agent) if one.resource != "leases"]
-    return len(seen) / IDLE_SECONDS
-
-
-async def compare(directory: Path) -> tuple[list[Row], list[list[str]]]:
-    """Run both on one API server, one after the other; the comparison and the memory per kind."""
-    with rig(directory / "plane") as made:
-        peer = await _peer(made, directory)
-        mine, kinds = await _mine(made, directory)
-    bars = {
-        "memory at start": ("MiB", "80"),
-        f"{OBJECTS} creates until all have a status": ("s", "0.5 x peer"),
-        "writes a create, children included": ("", "4"),
-        "Events a create": ("", ""),
-        "CPU a create": ("ms", "6"),
-        f"memory for {OBJECTS} objects": ("MiB", ""),
-        "spec change to status, p50": ("ms", "25"),
-        "spec change to status, p99": ("ms", "100"),
-        "requests at rest, Leases apart": ("/s", "0"),
-    }
-    rows = [Row(what, *bars[what], ours=mine[what], peer=peer.get(what)) for what in bars]
-    return rows, kinds
-
-
-async def _measure(rig_: Rig, side: Side) -> dict[str, float]:
-    names = (
-        f"{OBJECTS} creates until all have a status",
-        "writes a create, children included",
-        "Events a create",
-        "CPU a create",
-        f"memory for {OBJECTS} objects",
-    )
-    found = dict(zip(names, await created(rig_, side, OBJECTS), strict=True))
-    p50, p99 = await latency(rig_, side)
-    found["spec change to status, p50"], found["spec change to status, p99"] = p50, p99
-    await settled(rig_, side.agent)
-    found["requests at rest, Leases apart"] = await idle_requests(rig_, side.agent)
+async def measure(rig_: Rig, api: Api, side: Side, *, all_of_it: bool = True) -> Numbers:
+    """Everything that both controllers are asked to do."""
+    progress = Progress(status=side.has_status, ready=side.is_ready, promoted=side.is_promoted)
+    async with background(progress.watch(api.follow(side.path))):
+        found = await created(rig_, api, side, progress)
+        found |= await promoted(rig_, api, side, progress)
+    if all_of_it:
+        found |= await latency(api, side)
+        await rig_.settled(side.agent)
+        found |= await idle(rig_, side)
     return found
 
 
-async def _peer(rig_: Rig, directory: Path) -> dict[str, float]:
-    argo.install(rig_)
-    rig_.kubectl("create", "namespace", "peer")
-    process = argo.start(rig_, directory / "argo.log")
+async def created(rig_: Rig, api: Api, side: Side, progress: Progress) -> Numbers:
+    """Create objects and wait until all serve."""
+    usage, begun = Usage.begin(rig_, side), time.monotonic()
+    await _create(api, side, OBJECTS)
+    first = await progress.reached("status", OBJECTS, LIMIT)
+    ready = await progress.reached("ready", OBJECTS, LIMIT)
+    found = await usage.per(OBJECTS, "create")
+    return {
+        "to status": first - begun,
+        "to ready": ready - begun,
+        "memory of objects": usage.grown(),
+        **found,
+    }
+
+
+async def promoted(rig_: Rig, api: Api, side: Side, progress: Progress) -> Numbers:
+    """Ask all objects for a canary at once and wait until all are promoted."""
+    progress.forget()
+    usage, begun = Usage.begin(rig_, side), time.monotonic()
+    names = [side.make(number)["metadata"]["name"] for number in range(OBJECTS)]
+    patch = side.canary or {}
+    await all_of([partial(api.merge, f"{side.path}/{name}", patch) for name in names])
+    done = await progress.reached("promoted", OBJECTS, LIMIT)
+    return {"to promoted": done - begun, **await usage.per(OBJECTS, "canary")}
+
+
+async def latency(api: Api, side: Side) -> Numbers:
+    """Change one object at a time: the ms from the change until its status is seen."""
+    times: list[float] = []
+    seen: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+
+    async def watch() -> None:
+        async for _, body in api.follow(side.path):
+            if side.has_status(body):
+                seen.put_nowait((_state(body), time.monotonic()))
+
+    async with background(watch()):
+        for number in range(CHANGES):
+            path = f"{side.path}/{side.make(number % OBJECTS)['metadata']['name']}"
+            begun = time.monotonic()
+            wanted = _state(await api.merge(path, side.change(number)))
+            async with asyncio.timeout(LIMIT):
+                while (got := await seen.get())[0] != wanted:
+                    pass
+            times.append(1000 * (got[1] - begun))
+    return {
+        "latency p50": statistics.median(times),
+        "latency p99": statistics.quantiles(times, n=100)[98],
+    }
+
+
+def _state(body: Body) -> str:
+    return f"{body['metadata']['name']} {body['metadata']['generation']}"
+
+
+async def idle(rig_: Rig, side: Side) -> Numbers:
+    """Requests a second but Leases, and CPU, at rest."""
+    mark, cpu = rig_.audit.mark(), cpu_seconds(side.pid)
+    await asyncio.sleep(IDLE_SECONDS)
+    seen = [one for one in rig_.audit.since(mark, side.agent) if one.resource != "leases"]
+    return {
+        "idle requests": len(seen) / IDLE_SECONDS,
+        "idle CPU": 100 * (cpu_seconds(side.pid) - cpu) / IDLE_SECONDS,
+    }
+
+
+async def _create(api: Api, side: Side, count: int) -> None:
+    await all_of([partial(api.call, "POST", side.path, side.make(n)) for n in range(count)])
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that was measured."""
+
+    mine: Numbers
+    peer: Numbers
+    """Argo Rollouts without its client's limits."""
+    limited: Numbers
+    """Argo Rollouts as it comes."""
+    kinds: Mapping[str, Numbers]
+    """Objects of each kind of ours."""
+
+
+async def compare(directory: Path) -> Result:
+    """Run both on one API server, one after the other; then each kind of ours."""
+    with rig(directory / "plane") as made:
+        async with made.api() as api:
+            argo.install(made)
+            limited = await _peer(made, api, directory, all_of_it=False)
+            peer = await _peer(made, api, directory, *argo.LIMITS_LIFTED)
+            pods = Pods(api)
+            async with Prometheus(pods) as prometheus, background(pods.run()):
+                operator = ours.Operator(made, directory, prometheus.url)
+                mine, kinds = await _mine(made, api, operator)
+    return Result(mine, peer, limited, kinds)
+
+
+async def _peer(
+    rig_: Rig, api: Api, directory: Path, *limits: str, all_of_it: bool = True
+) -> Numbers:
+    process = argo.start(rig_, directory / "argo.log", *limits)
     await asyncio.sleep(5)
     start = resident_mib(process.pid)
     side = Side(
-        "Argo Rollouts",
-        argo.AGENT,
-        argo.PATH.format(namespace="peer"),
-        process.pid,
-        lambda n: argo.rollout(f"r{n}", "peer", "example/server:1"),
-        lambda n: {"spec": {"minReadySeconds": 1 + n}},
-        argo.has_status,
+        name="Argo Rollouts",
+        agent=argo.AGENT,
+        pid=process.pid,
+        path=argo.PATH,
+        make=argo.rollout,
+        change=argo.change,
+        canary=argo.canary(),
+        has_status=argo.has_status,
+        is_ready=argo.is_ready,
+        is_promoted=argo.is_promoted,
     )
-    found = await _measure(rig_, side)
+    found = await measure(rig_, api, side, all_of_it=all_of_it)
     process.terminate()
     process.wait(timeout=20)
-    rig_.kubectl("delete", "namespace", "peer", "--wait=false")
+    await api.call("DELETE", argo.PATH)
+    await api.call("DELETE", f"/apis/apps/v1/namespaces/{argo.NAMESPACE}/replicasets")
     return {"memory at start": start, **found}
 
 
-async def _mine(rig_: Rig, directory: Path) -> tuple[dict[str, float], list[list[str]]]:
-    (directory / "artifacts").mkdir()
-    operator = ours.start(rig_, directory / "operator.log", directory / "artifacts")
+async def _mine(
+    rig_: Rig, api: Api, operator: ours.Operator
+) -> tuple[Numbers, Mapping[str, Numbers]]:
+    models = {name: operator.store_model(name) for name in ("old", "new")}
+    process = operator.start()
     try:
-        start = resident_mib(operator.pid)
-        rig_.kubectl("create", "namespace", "ours")
-        rig_.kubectl.create(ours.model_version("model", "ours", 1))
-        side = Side(
-            "Tidemill",
-            ours.AGENT,
-            ours.GROUP_PATH.format(namespace="ours", plural="modeldeployments"),
-            operator.pid,
-            lambda n: ours.model_deployment(f"d{n}", "ours", "model"),
-            lambda n: {"spec": {"rollout": {"analysis": {"periodSeconds": 31 + n}}}},
-            ours.has_status,
-        )
-        found = await _measure(rig_, side)
-        return {"memory at start": start, **found}, await _kinds(rig_, operator.pid)
+        start = resident_mib(process.pid)
+        for namespace in ("ours", "routed", *(_namespace(plural) for plural in MAKERS)):
+            rig_.kubectl("create", "namespace", namespace)
+            for name, bundle in models.items():
+                record = ours.model_version(name, namespace, bundle)
+                await api.call("POST", _path(namespace, "modelversions"), record)
+        found = {"memory at start": start}
+        found |= await measure(rig_, api, _deployments(process.pid, "ours"))
+        found |= await _routed(rig_, api, process.pid)
+        kinds = {plural: await _kind(rig_, api, process.pid, plural) for plural in MAKERS}
+        found["idle CPU with all kinds"] = await _idle_cpu(process.pid)
+        found["memory with all kinds"] = resident_mib(process.pid)
+        found["most memory"] = resident_mib(process.pid, "VmHWM")
     finally:
-        operator.stop()
+        process.stop()
+    return {**found, **await _restarted(rig_, operator)}, kinds
 
 
-async def _kinds(rig_: Rig, pid: int) -> list[list[str]]:
-    """Memory and writes for 1,000 objects of each kind, children included."""
-    makers: dict[str, Callable[[int], Body]] = {
-        "datasets": lambda n: ours.dataset(f"s{n}", "kinds-datasets"),
-        "trainingjobs": lambda n: ours.training_job(f"t{n}", "kinds-trainingjobs", "none"),
-        "modeldeployments": lambda n: ours.model_deployment(
-            f"d{n}", "kinds-modeldeployments", "none"
-        ),
-        "modelversions": lambda n: ours.model_version(f"m{n}", "kinds-modelversions", n),
-        "pipelineexecutions": lambda n: ours.execution(f"e{n}", "kinds-pipelineexecutions"),
-    }
-    rows = []
-    for plural, make in makers.items():
-        namespace = f"kinds-{plural}"
-        rig_.kubectl("create", "namespace", namespace)
-        side = Side(
-            plural,
-            ours.AGENT,
-            ours.GROUP_PATH.format(namespace=namespace, plural=plural),
-            pid,
-            make,
-            lambda n: {},
-            ours.has_status,
-        )
-        took, writes, events, used, memory = await created(rig_, side, KINDS)
-        rows.append(
-            [
-                plural,
-                f"{memory:.1f}",
-                f"{writes:.1f}",
-                f"{events:.1f}",
-                f"{used:.1f}",
-                f"{took:.1f}",
-            ]
-        )
-    return rows
+def _path(namespace: str, plural: str) -> str:
+    return ours.GROUP_PATH.format(namespace=namespace, plural=plural)
+
+
+def _namespace(plural: str) -> str:
+    return f"kinds-{plural}"
+
+
+def _deployments(pid: int, namespace: str, **spec: object) -> Side:
+    return Side(
+        name="Tidemill",
+        agent=ours.AGENT,
+        pid=pid,
+        path=_path(namespace, "modeldeployments"),
+        make=lambda number: ours.model_deployment(f"d{number}", namespace, "old", **spec),
+        change=ours.change,
+        canary=ours.canary("new"),
+        is_ready=ours.is_ready,
+        is_promoted=ours.is_promoted,
+    )
+
+
+async def _routed(rig_: Rig, api: Api, pid: int) -> Numbers:
+    """What creates and canaries write where an HTTPRoute carries the weights."""
+    side = _deployments(pid, "routed")
+
+    def make(number: int) -> Body:
+        route = {"gatewayRef": {"name": "public"}, "hostnames": [f"d{number}.example.com"]}
+        return ours.model_deployment(f"d{number}", "routed", "old", route=route)
+
+    side = replace(side, make=make)
+    progress = Progress(ready=side.is_ready, promoted=side.is_promoted)
+    async with background(progress.watch(api.follow(side.path))):
+        usage = Usage.begin(rig_, side)
+        await _create(api, side, ROUTED)
+        await progress.reached("ready", ROUTED, LIMIT)
+        found = await usage.per(ROUTED, "create")
+        progress.forget()
+        usage = Usage.begin(rig_, side)
+        paths = [f"{side.path}/d{number}" for number in range(ROUTED)]
+        await all_of([partial(api.merge, path, side.canary or {}) for path in paths])
+        await progress.reached("promoted", ROUTED, LIMIT)
+        found |= await usage.per(ROUTED, "canary")
+    return {f"routed: {name}": value for name, value in found.items()}
+
+
+MAKERS: Mapping[str, Callable[[str, str], Body]] = {
+    "datasets": ours.dataset,
+    "trainingjobs": ours.training_job,
+    "modeldeployments": lambda name, namespace: ours.model_deployment(name, namespace, "old"),
+    "datasetversions": ours.dataset_version,
+    "modelversions": lambda name, namespace: ours.model_version(
+        name, namespace, {"uri": f"s3://tides/{name}/bundle.json", "digest": ours.digest(name)}
+    ),
+    "pipelineexecutions": ours.execution,
+}
+"""An object of each kind, by name and namespace."""
+
+
+async def _kind(rig_: Rig, api: Api, pid: int, plural: str) -> Numbers:
+    """Memory, writes and CPU of so many objects of a kind, children included."""
+    namespace = _namespace(plural)
+    side = Side(
+        name=plural,
+        agent=ours.AGENT,
+        pid=pid,
+        path=_path(namespace, plural),
+        make=lambda number: MAKERS[plural](f"o{number}", namespace),
+    )
+    progress = Progress(status=side.has_status)
+    usage, begun = Usage.begin(rig_, side), time.monotonic()
+    async with background(progress.watch(api.follow(side.path))):
+        await _create(api, side, KINDS)
+        seen = await progress.reached("status", KINDS, LIMIT)
+    found = await usage.per(KINDS, "create")
+    return {"to status": seen - begun, "memory": usage.grown() * 1000 / KINDS, **found}
+
+
+async def _idle_cpu(pid: int) -> float:
+    cpu = cpu_seconds(pid)
+    await asyncio.sleep(IDLE_SECONDS)
+    return 100 * (cpu_seconds(pid) - cpu) / IDLE_SECONDS
+
+
+async def _restarted(rig_: Rig, operator: ours.Operator) -> Numbers:
+    """Start it again with all of that there: seconds until it rests, what it writes and takes."""
+    mark, begun = rig_.audit.mark(), time.monotonic()
+    process = operator.start()
+    try:
+        process.wait_idle(LIMIT)
+        took = time.monotonic() - begun
+        await rig_.settled(ours.AGENT)
+        writes, events = rig_.writes(mark, ours.AGENT)
+        memory = resident_mib(process.pid)
+    finally:
+        process.stop()
+    return {"restart": took, "restart writes": writes + events, "restart memory": memory}

@@ -1,33 +1,27 @@
-"""A real API server with an audit log, and one controller under test beside it."""
+"""A real API server with an audit log and no limits in the way; what to ask and measure there."""
 
 import asyncio
+import json
 import ssl
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
+from tests.cluster import gobuild
 from tests.cluster.controlplane import ControlPlane
-from tests.integration.audit import AuditLog, Request
+from tests.integration.audit import AuditLog
 from tests.integration.conftest import install_crds
 from tests.integration.kubectl import Kubectl
 
 Body = dict[str, Any]
 TICKS = 100
-
-
-class Controller(Protocol):
-    """A running controller."""
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        ...
+_BUFFER = 1 << 24
 
 
 def cpu_seconds(pid: int) -> float:
@@ -36,10 +30,10 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
+def resident_mib(pid: int, what: str = "VmRSS") -> float:
+    """Resident memory of a process; with VmHWM the most there has been."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{what}:"):
             return int(line.split()[1]) / 1024
     return 0.0
 
@@ -59,7 +53,9 @@ class Api:
         self._session = aiohttp.ClientSession(
             base_url=self.server,
             headers={"Authorization": f"Bearer {self.token}", "User-Agent": "load"},
-            connector=aiohttp.TCPConnector(ssl=trust, limit=20),
+            connector=aiohttp.TCPConnector(ssl=trust, limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            read_bufsize=_BUFFER,
         )
         return self
 
@@ -69,10 +65,8 @@ class Api:
 
     async def call(self, method: str, path: str, body: Body | None = None, kind: str = "") -> Body:
         """One request; fails on any answer that is not a success."""
-        if self._session is None:
-            raise RuntimeError("the session is not open")
         headers = {"Content-Type": kind or "application/json"}
-        async with self._session.request(method, path, json=body, headers=headers) as answer:
+        async with self._opened().request(method, path, json=body, headers=headers) as answer:
             found: Body = await answer.json()
             if answer.status >= 400:
                 raise RuntimeError(f"{method} {path}: {answer.status} {found.get('message')}")
@@ -81,6 +75,74 @@ class Api:
     async def merge(self, path: str, patch: Body) -> Body:
         """A merge patch."""
         return await self.call("PATCH", path, patch, "application/merge-patch+json")
+
+    async def follow(self, path: str, **query: str) -> AsyncIterator[tuple[str, Body]]:
+        """What is there and every change of it, as type and object, until cancelled."""
+        asked = {"watch": "true", **query}
+        async with self._opened().get(path, params=asked) as answer:
+            answer.raise_for_status()
+            async for line in answer.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise RuntimeError(f"watch of {path}: {event['object'].get('message')}")
+                yield event["type"], event["object"]
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the session is not open")
+        return self._session
+
+
+class Progress:
+    """When each object of a collection was first seen to meet each of some conditions."""
+
+    def __init__(self, **conditions: Callable[[Body], bool]) -> None:
+        self._conditions = conditions
+        self._seen: dict[str, dict[str, float]] = {name: {} for name in conditions}
+        self._news = asyncio.Event()
+        self._troubles: list[BaseException] = []
+
+    async def watch(self, events: AsyncIterator[tuple[str, Body]]) -> None:
+        """Look at all changes until cancelled."""
+        async for _, body in events:
+            now, name = time.monotonic(), body["metadata"]["name"]
+            for condition, holds in self._conditions.items():
+                if name not in self._seen[condition] and holds(body):
+                    self._seen[condition][name] = now
+                    self._news.set()
+
+    async def reached(self, condition: str, count: int, seconds: float) -> float:
+        """Wait until so many objects have met a condition; when the last of them did."""
+        times = self._seen[condition]
+        async with asyncio.timeout(seconds):
+            while len(times) < count:
+                self._news.clear()
+                await self._news.wait()
+        return max(times.values(), default=time.monotonic())
+
+    def count(self, condition: str) -> int:
+        """How many objects have met a condition."""
+        return len(self._seen[condition])
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for times in self._seen.values():
+            times.clear()
+
+
+@asynccontextmanager
+async def background(*works: Awaitable[None]) -> AsyncIterator[None]:
+    """Run some things that never end beside a block; one that fails ends the block."""
+    async with asyncio.TaskGroup() as group:
+
+        async def run(work: Awaitable[None]) -> None:
+            await work
+
+        tasks = [group.create_task(run(work)) for work in works]
+        await asyncio.sleep(0)
+        yield
+        for task in tasks:
+            task.cancel()
 
 
 async def all_of(jobs: Sequence[Callable[[], Awaitable[object]]], at_once: int = 20) -> None:
@@ -92,16 +154,6 @@ async def all_of(jobs: Sequence[Callable[[], Awaitable[object]]], at_once: int =
             await job()
 
     await asyncio.gather(*(run(job) for job in jobs))
-
-
-async def until(look: Callable[[], Awaitable[bool]], seconds: float, what: str) -> float:
-    """Look until it holds; the seconds it took."""
-    begun = time.monotonic()
-    while not await look():
-        if time.monotonic() - begun > seconds:
-            raise TimeoutError(f"{what} took longer than {seconds:.0f} s")
-        await asyncio.sleep(0.05)
-    return time.monotonic() - begun
 
 
 @dataclass
@@ -117,19 +169,61 @@ class Rig:
         """Raw requests to it."""
         return Api(self.plane.server, self.plane.token)
 
-    def split(self, requests: Sequence[Request]) -> tuple[int, int]:
-        """Writes and, apart from them, Events."""
-        events = sum(one.is_write and one.resource == "events" for one in requests)
-        writes = sum(one.is_write and one.resource not in ("events", "leases") for one in requests)
-        return writes, events
+    def writes(self, mark: int, agent: str) -> tuple[int, int]:
+        """Writes of a controller since a mark, and, apart from them, Events."""
+        found = self.audit.writes(mark, agent)
+        events = sum(one.resource == "events" for one in found)
+        return len(found) - events, events
+
+    async def settled(self, agent: str, quiet: float = 3.0, limit: float = 300.0) -> None:
+        """Wait until a controller has written nothing but Leases for so many seconds."""
+        deadline = time.monotonic() + limit
+        mark, since = self.audit.mark(), time.monotonic()
+        while time.monotonic() - since < quiet:
+            await asyncio.sleep(0.25)
+            now = self.audit.mark()
+            if self.audit.writes(mark, agent):
+                since = time.monotonic()
+            mark = now
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{agent} goes on writing after {limit:.0f} s")
+
+
+def _start_replica_sets(plane: ControlPlane) -> None:
+    """The one controller Argo Rollouts leans on, with none of its usual limits."""
+    plane.processes.start(
+        "kube-controller-manager",
+        [
+            gobuild.ensure("kube-controller-manager"),
+            f"--kubeconfig={plane.kubeconfig}",
+            "--controllers=replicaset-controller",
+            "--concurrent-replicaset-syncs=20",
+            "--kube-api-qps=1000",
+            "--kube-api-burst=2000",
+            f"--secure-port={plane.ports.controller_manager}",
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={plane.state.pki / 'controller-manager'}",
+            "--leader-elect=false",
+        ],
+        die_with_parent=True,
+    )
+
+
+def _install_gateway_api(kubectl: Kubectl) -> None:
+    folder = gobuild.module_dir("envoy-gateway", "sigs.k8s.io/gateway-api") / "config"
+    for path in sorted((folder / "crd" / "standard").glob("gateway.networking*.yaml")):
+        kubectl("apply", "--server-side", "-f", str(path))
+    kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
 
 
 @contextmanager
 def rig(directory: Path) -> Iterator[Rig]:
-    """Start it, with the CRDs and kube-controller-manager; end everything afterwards."""
-    with ControlPlane(directory, audit=True, controllers=True) as plane:
+    """Start it, with all CRDs and a controller of ReplicaSets; end everything afterwards."""
+    with ControlPlane(directory, audit=True) as plane:
         kubectl = Kubectl(plane.kubeconfig)
         install_crds(kubectl)
+        _install_gateway_api(kubectl)
+        _start_replica_sets(plane)
         made = Rig(plane, kubectl, AuditLog(plane.audit_log))
         try:
             yield made
