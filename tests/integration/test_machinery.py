@@ -347,3 +347,90 @@ def test_the_effect_follows_a_claim_made_by_an_earlier_process(
     body = kubectl.get("datasets", "tides", namespace)
     assert body is not None
     assert body["status"]["active"]["since"] == "2026-01-01T00:00:00Z"
+
+
+def test_endpoint_slices_of_our_services_are_seen(
+    controlled_plane: ControlPlane, run_operator: RunOperator
+) -> None:
+    kubectl = Kubectl(controlled_plane.kubeconfig)
+    namespace = make_namespace(kubectl)
+    settings = {"TIDEMILL_NAMESPACE": namespace}
+    operator = run_operator(settings, plane=controlled_plane, command=FAKE).wait_leading()
+
+    kubectl.apply(a_dataset(namespace, services="mill"))
+
+    wait_for(
+        lambda: operator.metric("tidemill_operator_objects", kind="EndpointSlice") == 1.0,
+        what="the EndpointSlice",
+    )
+    (found,) = kubectl.all("endpointslices", namespace, "tidemill.dev/dataset=tides")
+    assert found["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "tidemill"
+
+
+def test_children_of_a_deleted_object_go_with_it(
+    controlled_plane: ControlPlane, run_operator: RunOperator
+) -> None:
+    kubectl = Kubectl(controlled_plane.kubeconfig)
+    namespace = make_namespace(kubectl)
+    settings = {"TIDEMILL_NAMESPACE": namespace}
+    operator = run_operator(settings, plane=controlled_plane, command=FAKE).wait_leading()
+    kubectl.apply(a_dataset(namespace, services="mill", revisions="first"))
+    wait_for(is_held(kubectl, namespace), what="Ready")
+    before = kubectl.get("service", "mill", namespace)
+
+    for propagation in ("background", "foreground"):
+        kubectl.delete("dataset", "tides", namespace, f"--cascade={propagation}")
+        wait_for(lambda: kubectl.get("service", "mill", namespace) is None, what="no Service")
+        wait_for(lambda: kubectl.get("dataset", "tides", namespace) is None, what="no Dataset")
+        kubectl.apply(a_dataset(namespace, services="mill", revisions="first"))
+        wait_for(is_held(kubectl, namespace), what="Ready again")
+        wait_for(lambda: kubectl.get("service", "mill", namespace), what="the Service again")
+
+    after = kubectl.get("service", "mill", namespace)
+    assert before is not None and after is not None
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert operator.alive
+
+
+def test_a_kind_that_is_installed_later_is_watched(
+    own_plane: ControlPlane, run_operator: RunOperator
+) -> None:
+    kubectl = Kubectl(own_plane.kubeconfig)
+    namespace = make_namespace(kubectl)
+    settings = {"TIDEMILL_RESYNC_SECONDS": "3"}
+    operator = run_operator(settings, plane=own_plane, command=FAKE).wait_leading()
+    name = "gateways.gateway.networking.k8s.io"
+    kubectl.apply(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": name,
+                "annotations": {"api-approved.kubernetes.io": "https://example.test"},
+            },
+            "spec": {
+                "group": "gateway.networking.k8s.io",
+                "scope": "Namespaced",
+                "names": {"kind": "Gateway", "plural": "gateways"},
+                "versions": [
+                    {
+                        "name": "v1", "served": True, "storage": True,
+                        "schema": {"openAPIV3Schema": {"type": "object"}},
+                    }
+                ],
+            },
+        }
+    )  # fmt: skip
+    kubectl("wait", f"crd/{name}", "--for=condition=Established", "--timeout=30s")
+    metadata = {"name": "gate", "namespace": namespace}
+    kubectl.create(
+        {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": metadata}
+    )
+
+    def gateways() -> float:
+        return operator.metric("tidemill_operator_objects", kind="Gateway")
+
+    wait_for(lambda: gateways() == 1.0, what="the Gateway")
+    kubectl("delete", "crd", name)
+    wait_for(lambda: gateways() == 0.0, what="no Gateway")
+    wait_for(operator.is_ready, what="readiness")

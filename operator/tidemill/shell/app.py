@@ -71,7 +71,7 @@ class App:
         self._settings = settings
         self._work = KINDS if work is None else work
         self._telemetry = Telemetry()
-        self._store = Store(references)
+        self._store = Store(references, missed=self._want)
         self._queue = Queue()
         self._wakes = Wakes(self._store, lambda key, urgent: self._queue.add(key, urgent=urgent))
         self._api = ApiServer(login, fence=self._fence, observe=self._telemetry.requested)
@@ -191,7 +191,7 @@ class App:
             sight=self._sight,
             fence=self._fence,
             pipelines=self._pipelines,
-            want=self._want,
+            optional=OPTIONAL,
         )
 
     def _sight(self) -> Sight:
@@ -229,13 +229,11 @@ class App:
             for key in self._store.keys(own):
                 self._queue.add(key)
 
-    def _want(self, kind: str) -> bool:
-        """Whether a kind is not installed; if so it is looked for again."""
+    def _want(self, kind: str) -> None:
+        """Somebody needs a kind that is not installed: look for it."""
         for informer in self._informers:
-            if informer.scope.type.kind == kind and informer.scope.optional:
+            if informer.scope.type.kind == kind:
                 informer.want()
-                return True
-        return False
 
     def _ready(self) -> Mapping[str, bool]:
         return {

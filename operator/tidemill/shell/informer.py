@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
+WANTED_SECONDS = 60.0
+"""How often to look for a kind that is not installed and is needed."""
 _GOOD_STREAM = 5.0
 """A stream that held for so many seconds starts the waits afresh."""
 
@@ -80,7 +82,7 @@ class Informer:
         self._failures = 0
 
     def want(self) -> None:
-        """Someone needs this kind: if it was not installed, look again now."""
+        """Someone needs this kind: if it is not installed, look now, then again and again."""
         self._wanted.set()
 
     async def run(self) -> None:
@@ -116,6 +118,7 @@ class Informer:
             await self._wait_for_kind()
             return None
         self._relisted(self.scope.type.kind)
+        self._wanted.clear()
         if self._store.set_served(self.scope.type.kind, True):
             self._appeared(self.scope.type.kind)
         if missed:
@@ -126,13 +129,12 @@ class Informer:
         self._store.retain(self.scope.type.kind, self.scope.namespace, {}, 1 << 62)
         self._store.set_served(self.scope.type.kind, False)
         self.synced = True
-        self._wanted.clear()
-        try:
+        if self._wanted.is_set():
+            await asyncio.sleep(min(WANTED_SECONDS, self._resync_seconds))
+            return
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._resync_seconds):
                 await self._wanted.wait()
-        except TimeoutError:
-            return
-        await asyncio.sleep(1.0)  # whoever wants it may ask often
 
     async def _watch(self, version: str) -> str:
         begun = time.monotonic()

@@ -6,7 +6,7 @@ request.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -54,7 +54,7 @@ class Passes:
         sight: Callable[[], Sight],
         fence: Callable[[], None],
         pipelines: Pipelines | None = None,
-        want: Callable[[str], bool] = lambda kind: False,
+        optional: Collection[str] = (),
     ) -> None:
         self._api = api
         self._store = store
@@ -64,7 +64,7 @@ class Passes:
         self._sight = sight
         self._fence = fence
         self._pipelines = pipelines
-        self._want = want
+        self._optional = optional
         self._answered: dict[Key, tuple[str, str]] = {}
 
     async def run(self, key: Key) -> Outcome:
@@ -119,7 +119,7 @@ class Passes:
             try:
                 await self._children.apply(body, child, tally)
             except TerminalError as error:
-                if error.reason == "NotFound" and self._want(child["kind"]):
+                if error.reason == "NotFound" and child["kind"] in self._optional:
                     raise not_installed(child) from error
                 raise
         for child in () if going else plan.create:

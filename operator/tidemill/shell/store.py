@@ -72,16 +72,21 @@ References = Callable[[Body], Iterable[Key]]
 
 
 class Store:
-    """All watched objects. Fills ports.Index."""
+    """All watched objects. Fills ports.Index.
+
+    `missed` is told of each kind that someone asks for and the API server does not have.
+    """
 
     def __init__(
         self,
         references: References = lambda body: (),
         *,
+        missed: Callable[[str], None] = lambda kind: None,
         decoded: int = 512,
         tombstones: int = 10_000,
     ) -> None:
         self._references = references
+        self._missed = missed
         self._records: dict[str, dict[tuple[str, str], Record]] = {}
         self._names: dict[tuple[str, str], set[str]] = {}
         self._labelled: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
@@ -142,12 +147,15 @@ class Store:
         return sorted(self._referring.get(key, ()))
 
     def served(self, kind: str) -> bool:
-        """Whether the API server has this kind, as of the last look."""
-        return kind not in self._unserved
+        """Whether the API server has this kind, as of the last look; if not, it is missed."""
+        if kind not in self._unserved:
+            return True
+        self._missed(kind)
+        return False
 
     def set_served(self, kind: str, served: bool) -> bool:
         """Note whether the API server has a kind; returns whether that is news."""
-        if served == self.served(kind):
+        if served == (kind not in self._unserved):
             return False
         self._unserved ^= {kind}
         return True

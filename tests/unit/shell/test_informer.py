@@ -191,6 +191,27 @@ async def test_an_absent_kind_is_not_served() -> None:
     assert not store.served("Service")
 
 
+async def test_an_absent_kind_that_is_needed_is_looked_for_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "WANTED_SECONDS", 0.001)
+    api, store, appeared = Streams(), Store(), list[str]()
+    api.failures = [("list", TerminalError("NotFound", "no such resource"))] * 3
+    scope = Scope(type=TYPES["HTTPRoute"], optional=True)
+    one = Informer(api, scope, store, resync_seconds=1000, appeared=appeared.append)
+    task = asyncio.create_task(one.run())
+    async with asyncio.timeout(5):
+        while not one.synced:
+            await asyncio.sleep(0)
+        one.want()
+        await api.quiet.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert appeared == ["HTTPRoute"]
+    assert api.asked == ["list HTTPRoute/"] * 4 + ["watch 100"]
+
+
 async def test_a_kind_that_must_be_there_and_is_not_keeps_it_unready() -> None:
     api, store = Streams(), Store()
     api.failures = [("list", TerminalError("NotFound", "no such resource"))] * 1000

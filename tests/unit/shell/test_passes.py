@@ -71,7 +71,7 @@ class World:
             sight=self._sight,
             fence=self._fence,
             pipelines=self.engine,
-            want=lambda kind: kind == "HTTPRoute",
+            optional={"HTTPRoute"},
         )
 
     async def _gather(self, body: Body, sight: Sight) -> Body:

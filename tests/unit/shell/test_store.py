@@ -214,14 +214,18 @@ def test_listeners_hear_of_each_change_with_what_was_before() -> None:
     assert told == [(None, 1), (1, 2), (2, None)]
 
 
-def test_what_is_not_served_is_noted_once() -> None:
-    store = Store()
+def test_what_is_not_served_is_missed_by_whoever_asks() -> None:
+    missed: list[str] = []
+    store = Store(missed=missed.append)
 
     assert store.served("HTTPRoute")
     assert store.set_served("HTTPRoute", False)
     assert not store.set_served("HTTPRoute", False)
+    assert missed == []
     assert not store.served("HTTPRoute")
+    assert missed == ["HTTPRoute"]
     assert store.set_served("HTTPRoute", True)
+    assert store.served("HTTPRoute")
 
 
 def test_only_so_many_bodies_stay_decoded() -> None:
