@@ -122,7 +122,7 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
         delete=_prunes(seen, status),
         status=status.to_wire(),
         events=(*said, *tell(dataset.status.conditions, status.conditions, quiet=QUIET)),
-        requeue_after=_next_look(seen, status),
+        requeue_after=_next_look(seen, status, problem),
     )
 
 
@@ -547,8 +547,12 @@ def _reconciling(seen: DatasetObserved, status: DatasetStatus) -> Condition | No
     return None
 
 
-def _next_look(seen: DatasetObserved, status: DatasetStatus) -> float | None:
+def _next_look(
+    seen: DatasetObserved, status: DatasetStatus, problem: Problem | None
+) -> float | None:
     """Seconds until something becomes due by time alone."""
+    if problem is not None and problem.look_again is not None:
+        return problem.look_again
     moments = []
     ticks = _ticks(seen, status)
     if status.active is None:

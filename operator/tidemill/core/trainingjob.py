@@ -100,7 +100,7 @@ def plan_trainingjob(seen: TrainingJobObserved) -> Plan:
         delete=_prunes(seen, status),
         status=status.to_wire(),
         events=story,
-        requeue_after=_next_look(seen, status, answer),
+        requeue_after=_next_look(seen, status, answer, problem),
     )
 
 
@@ -552,9 +552,14 @@ def _prunes(seen: TrainingJobObserved, status: TrainingJobStatus) -> tuple[Delet
 
 
 def _next_look(
-    seen: TrainingJobObserved, status: TrainingJobStatus, answer: Answer
+    seen: TrainingJobObserved,
+    status: TrainingJobStatus,
+    answer: Answer,
+    problem: Problem | None,
 ) -> float | None:
     """Seconds until something becomes due by time alone."""
+    if problem is not None and problem.look_again is not None:
+        return problem.look_again
     if status.active is not None or answer.again is None:
         return None
     return max(0.0, (answer.again - seen.now).total_seconds())

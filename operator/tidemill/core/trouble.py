@@ -9,6 +9,9 @@ from tidemill.api.reasons import Reason
 from tidemill.api.v1alpha1 import PipelineExecution
 from tidemill.core.observed import Unreadable, stuck_of
 
+LOOK_SECONDS = 10.0
+"""How soon to look whether somebody else's object of a child's name is gone: nobody tells us."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -18,6 +21,11 @@ class Problem:
     message: str
     unready: bool = False
     """It does not do what its spec says, even where a good version or model is in use."""
+
+    @property
+    def look_again(self) -> float | None:
+        """Seconds after which to look whether it has passed; None: whatever ends it wakes us."""
+        return LOOK_SECONDS if self.reason == Reason.NAME_CONFLICT else None
 
 
 def stuck(execution: PipelineExecution) -> Problem | None:

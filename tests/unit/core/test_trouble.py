@@ -50,3 +50,8 @@ def test_a_conflict_of_names_says_what_to_do() -> None:
         message="PipelineExecution x exists and does not belong to this Dataset; it is left alone."
         " Delete it to let the work go on.",
     )
+
+
+def test_a_conflict_of_names_is_looked_at_again() -> None:
+    assert name_conflict("PipelineExecution", "x", "Dataset").look_again == 10.0
+    assert Problem(reason="SecretMissing", message="!").look_again is None
