@@ -1,4 +1,4 @@
-"""`python -m tidemill`: run the operator, or print what is generated from its models."""
+"""`python -m tidemill run`: run the operator."""
 
 import argparse
 import sys
@@ -13,10 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run the operator; settings are TIDEMILL_* variables")
-    given = parser.parse_args(arguments)
-    if given.command == "run":
-        return _run()
-    return 2
+    parser.parse_args(arguments)
+    return _run()
 
 
 def _run() -> int:
