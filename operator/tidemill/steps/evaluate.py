@@ -59,44 +59,85 @@ class _Serving:
     refitted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """All that is found out while the data are at hand."""
+
+    judged: OnnxModel
+    rival: _Rival | None
+    metrics: tuple[Measured, ...]
+    serving: _Serving
+    baseline: Profile
+    golden: tuple[GoldenExample, ...]
+
+
 def evaluate(arguments: EvaluateArguments, scratch: Path) -> Evaluation:
     """Judge a candidate and write its bundle. Raises StepError."""
     store = Store()
     candidate = _candidate(store, arguments.candidate)
     spec, window = arguments.dataset_spec, arguments.window
     with opened(store, arguments.manifest, window, spec, scratch) as version:
-        features = candidate.signature.features
-        _check_features(version, features, arguments.candidate.uri)
-        model = OnnxModel.load(store.read_document(candidate.model), features, candidate.model.uri)
-        wanted = (
-            *arguments.slices,
-            *(item for item in spec.slices if item not in arguments.slices),
-        )
-        slices = tuple(predicates.parse(item, version.schema) for item in wanted)
-        test = version.rows(since=window.test_start, features=features, slices=slices)
-        if len(test) == 0:
-            said = f"no test rows with a final label from {window.test_start} on; raise"
-            raise StepError("TooFewRows", f"{said} split.testShare, or wait for labels to mature")
-        threshold = candidate.signature.threshold
-        challenger = Scored(test.labels, model.probabilities(test), threshold)
-        rival = _rival(store, version, arguments.champion)
-        metrics = tuple(_measured(arguments, candidate, challenger, rival, test))
-        serving = _serving(version, candidate, model, arguments.refit)
-        baseline = _baseline(version, serving)
-        golden = _golden(serving.onnx, test)
-    logger.info(
-        "%s", "; ".join(f"{m.metric}{m.slice and ' of ' + m.slice} {m.value}" for m in metrics)
+        found = _judge(store, version, arguments, candidate)
+    for item in found.metrics:
+        logger.info("%s %s: %s on %d rows", item.metric, item.slice, item.value, item.samples)
+    bundle, model = _publish(store, arguments, candidate, found)
+    return Evaluation(
+        bundle=store.publish(arguments.output, "bundle.json", as_document(bundle)),
+        model=model,
+        algorithm=candidate.algorithm,
+        parameters=candidate.parameters,
+        feature_count=candidate.feature_count,
+        metrics=found.metrics,
+        champion=None if found.rival is None else found.rival.name,
+        champion_saw_test_rows=found.rival is not None and found.rival.saw_test_rows,
+        parity=found.serving.parity,
+        seed=candidate.seed,
+        data_start=bundle.data_start,
+        data_end=bundle.data_end,
     )
-    stored = store.publish(arguments.output, "model.onnx", serving.onnx.data)
-    profiled = store.publish(arguments.output, "profile.json", as_document(baseline))
-    twin = store.publish(arguments.output, "twin.onnx", model.data) if serving.refitted else None
+
+
+def _judge(
+    store: Store, version: Version, arguments: EvaluateArguments, candidate: Candidate
+) -> _Judgement:
+    """Score both models on the test rows, and make the one that is to serve."""
+    features = candidate.signature.features
+    _check_features(version, features, arguments.candidate.uri)
+    model = OnnxModel.load(store.read_document(candidate.model), features, candidate.model.uri)
+    wanted = {item.name: item for item in (*arguments.dataset_spec.slices, *arguments.slices)}
+    slices = tuple(predicates.parse(item, version.schema) for item in wanted.values())
+    test = version.rows(since=arguments.window.test_start, features=features, slices=slices)
+    if len(test) == 0:
+        said = f"no test rows with a final label from {arguments.window.test_start} on; raise"
+        raise StepError("TooFewRows", f"{said} split.testShare, or wait for labels to mature")
+    challenger = Scored(test.labels, model.probabilities(test), candidate.signature.threshold)
+    rival = _rival(store, version, arguments.champion)
+    serving = _serving(version, candidate, model, arguments.refit)
+    return _Judgement(
+        judged=model,
+        rival=rival,
+        metrics=tuple(_measured(arguments, candidate, challenger, rival, test)),
+        serving=serving,
+        baseline=_baseline(version, serving),
+        golden=_golden(serving.onnx, test),
+    )
+
+
+def _publish(
+    store: Store, arguments: EvaluateArguments, candidate: Candidate, found: _Judgement
+) -> tuple[Bundle, StoredDocument]:
+    """Write the bundle's files; return the bundle, not yet written, and where the model lies."""
+    output, serving = arguments.output, found.serving
+    model = store.publish(output, "model.onnx", serving.onnx.data)
+    profiled = store.publish(output, "profile.json", as_document(found.baseline))
+    twin = store.publish(output, "twin.onnx", found.judged.data) if serving.refitted else None
     bundle = Bundle(
-        model=_beside(stored),
+        model=_beside(model),
         twin=None if twin is None else _beside(twin),
         profile=_beside(profiled),
         signature=candidate.signature,
-        golden=golden,
-        metrics=tuple(item.to_wire() for item in metrics),
+        golden=found.golden,
+        metrics=tuple(item.to_wire() for item in found.metrics),
         data_start=rfc3339(oldest(serving.rows)) if serving.refitted else candidate.data_start,
         data_end=rfc3339(newest(serving.rows)) if serving.refitted else candidate.data_end,
         twin_data_end=candidate.data_end,
@@ -107,20 +148,7 @@ def evaluate(arguments: EvaluateArguments, scratch: Path) -> Evaluation:
         parity=serving.parity,
         created_at=arguments.now,
     )
-    return Evaluation(
-        bundle=store.publish(arguments.output, "bundle.json", as_document(bundle)),
-        model=stored,
-        algorithm=candidate.algorithm,
-        parameters=candidate.parameters,
-        feature_count=candidate.feature_count,
-        metrics=metrics,
-        champion=None if rival is None else rival.name,
-        champion_saw_test_rows=rival is not None and rival.saw_test_rows,
-        parity=serving.parity,
-        seed=candidate.seed,
-        data_start=bundle.data_start,
-        data_end=bundle.data_end,
-    )
+    return bundle, model
 
 
 def _beside(document: StoredDocument) -> StoredFile:
@@ -274,5 +302,6 @@ def _plain(value: object) -> str | float | None:
     """A value as JSON holds it; missing ones as null."""
     if isinstance(value, str):
         return value or None
-    number = float(value)  # type: ignore[arg-type]
+    # The shortest text that is this float32 again: 39.02, not 39.020000457763672.
+    number = float(str(np.float32(value)))  # type: ignore[arg-type]
     return None if np.isnan(number) else number

@@ -47,6 +47,8 @@ _CREDENTIALS = {
 }
 _RETRY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _DENIED = (raised.PermissionDeniedError, raised.UnauthenticatedError)
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _CHUNK = 4 << 20
 _DOCUMENT_LIMIT = 64 << 20
 
@@ -175,7 +177,19 @@ class Store:
             said = f"{where} may not be reached with the credential given; check {secret}"
             raise self.failure("AccessDenied", said) from error
         except (raised.BaseError, OSError) as error:
-            said = f"{where} cannot be reached: {first_line(error)}"
+            # A refused listing has no exception of its own: it is told by its status.
+            status = _STATUS.search(str(error))
+            code = _CODE.search(str(error))
+            why = code[1] if code else first_line(error)
+            if status and status[1] in ("401", "403"):
+                said = (
+                    f"{where} may not be reached with the credential given ({why}); check {secret}"
+                )
+                raise self.failure("AccessDenied", said) from error
+            if status and status[1] == "404":
+                said = f"{where} is not there ({why}); check the URI"
+                raise self.failure("NoObjects", said) from error
+            said = f"{where} cannot be reached: {why}"
             raise self.failure("SourceUnavailable", said, transient=True) from error
 
     def _open(self, root: str) -> ObjectStore:

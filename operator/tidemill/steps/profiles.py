@@ -12,6 +12,7 @@ values. An empty text is a missing one, as in a model's input.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Any
 
 import duckdb
@@ -113,7 +114,8 @@ class _View:
         )
         first = text(str(start)) if start is not None else "NULL"
         since = f"epoch({quoted(event_time)}) - epoch(CAST({first} AS TIMESTAMP))"
-        hour = f"CAST(floor(({since}) / 3600) AS BIGINT) AS {quoted(_HOUR)}"
+        # Rows without an event time belong to no window: theirs is the hour -1.
+        hour = f"COALESCE(CAST(floor(({since}) / 3600) AS BIGINT), -1) AS {quoted(_HOUR)}"
         self.sql = f"(SELECT {hour}, {columns} FROM {table})"
         relation = connection.sql(f"SELECT * FROM {self.sql}")
         self.lazy: nw.LazyFrame[Any] = nw.from_native(relation)
@@ -310,11 +312,12 @@ class _Grid:
             windows, place = np.unique(self.hours // span, return_inverse=True)
             sums = np.zeros((len(windows), self.bins), dtype=np.int64)
             np.add.at(sums, (place, self.places), self.counts)
-            complete = (windows + 1) * span <= hours
+            complete = (windows >= 0) & ((windows + 1) * span <= hours)
             full = sums[complete & (sums.sum(axis=1) >= LEAST_ROWS)]
             distances = [js_distance(whole, row.tolist()) or 0.0 for row in full]
             if distances:
-                floors[length] = round(max(distances), 6)
+                # Upwards: no window of these very data may lie above its own floor.
+                floors[length] = ceil(max(distances) * 1e6) / 1e6
         return floors
 
 

@@ -112,7 +112,8 @@ def _matching(store: Store, uri: str, root: str, path: str) -> list[Found]:
     matched = [item for item in listed if pattern.fullmatch(item.path)]
     data = [item for item in matched if format_of(item.name)]
     if not data:
-        said = f"{plain(uri)} matches none of the {len(listed)} objects below {plain(below)}/"
+        place = plain(below).rstrip("/")
+        said = f"{plain(uri)} matches none of the {len(listed)} objects below {place}/"
         if matched:
             said = f"{plain(uri)} matches {len(matched)} objects; none ends in {', '.join(FORMATS)}"
         raise StepError("NoObjects", f"{said}; check the pattern, or upload the data")
