@@ -167,9 +167,7 @@ class KfpStub:
         return Answer(200, made)
 
     def _list_experiments(self, query: Body, body: Body) -> Answer:
-        found = [
-            item for item in self.experiments.values() if _matches(item, query.get("filter"))
-        ]
+        found = [item for item in self.experiments.values() if _matches(item, query.get("filter"))]
         return Answer(200, {"experiments": found, "total_size": len(found)} if found else {})
 
     def _create_run(self, query: Body, body: Body) -> Answer:

@@ -158,9 +158,7 @@ async def test_an_experiment_that_was_deleted_is_made_again_at_the_next_try(
     assert run["experiment_id"] in stub.experiments
 
 
-async def test_a_run_that_is_there_is_adopted(
-    stub: KfpStub, pipelines: KubeflowPipelines
-) -> None:
+async def test_a_run_that_is_there_is_adopted(stub: KfpStub, pipelines: KubeflowPipelines) -> None:
     await pipelines.create("team", BODY)
 
     run = await pipelines.create("team", BODY)
@@ -396,9 +394,7 @@ async def test_terminate_asks_once_and_takes_ended_and_missing_runs_as_done(
     assert stub.asked("POST", ":terminate$") == 4
 
 
-async def test_nothing_is_printed_and_nobodys_home_matters(
-    stub: KfpStub, tmp_path: Path
-) -> None:
+async def test_nothing_is_printed_and_nobodys_home_matters(stub: KfpStub, tmp_path: Path) -> None:
     context = tmp_path / ".config" / "kfp" / "context.json"
     context.parent.mkdir(parents=True)
     context.write_text(json.dumps({"namespace": "", "client_authentication_cookie": "evil=1"}))
@@ -429,9 +425,7 @@ async def test_nothing_is_printed_and_nobodys_home_matters(
     assert json.loads(context.read_text())["namespace"] == ""
 
 
-async def test_an_untrusted_certificate_names_the_setting(
-    stub: KfpStub, tmp_path: Path
-) -> None:
+async def test_an_untrusted_certificate_names_the_setting(stub: KfpStub, tmp_path: Path) -> None:
     certificate = _certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, tmp_path / "key.pem")
@@ -477,7 +471,8 @@ def _one_run(stub: KfpStub) -> Any:
         data = json.dumps(answer.body).encode()
         writer.write(
             f"HTTP/1.1 {answer.status} X\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode() + data
+            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
+            + data
         )
         await writer.drain()
         writer.close()

@@ -137,9 +137,7 @@ class Stage:
     def events(self, name: str = "small") -> set[str]:
         """The reasons of the execution's Events."""
         found = self.kubectl.all("events.events.k8s.io", self.namespace)
-        return {
-            item["reason"] for item in found if item.get("regarding", {}).get("name") == name
-        }
+        return {item["reason"] for item in found if item.get("regarding", {}).get("name") == name}
 
 
 @pytest.fixture

@@ -35,9 +35,7 @@ def start(seen: Observed, attempt: Attempt) -> Plan:
     pipeline = seen.pipeline
     if isinstance(pipeline, Problem):
         if pipeline.transient:
-            return wait(
-                seen, pipeline.reason, pipeline.message, stuck=True, again=PROBLEM_POLL
-            )
+            return wait(seen, pipeline.reason, pipeline.message, stuck=True, again=PROBLEM_POLL)
         return end(seen, ExecutionState.FAILED, pipeline.reason, pipeline.message)
     if pipeline is None:
         return Plan(requeue_after=PROBLEM_POLL)

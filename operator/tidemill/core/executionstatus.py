@@ -20,15 +20,11 @@ from tidemill.core.conditions import condition, find, merge, rfc3339
 from tidemill.core.executionview import Observed, held
 from tidemill.core.plan import Body, Delete, Event, Plan
 
-REWORDED = frozenset(
-    {"EngineUnreachable", "ImageUnavailable", "ResultUnreadable", "Unschedulable"}
-)
+REWORDED = frozenset({"EngineUnreachable", "ImageUnavailable", "ResultUnreadable", "Unschedulable"})
 """Reasons whose message quotes a kubelet, a scheduler or a client: a new wording is no news."""
 
 
-def wait(
-    seen: Observed, reason: str, message: str, *, again: float, stuck: bool = False
-) -> Plan:
+def wait(seen: Observed, reason: str, message: str, *, again: float, stuck: bool = False) -> Plan:
     """Say what is waited for. `stuck`: a person has to do something."""
     before = find(seen.execution.status.conditions, "Ready")
     new = before is None or before.reason != reason

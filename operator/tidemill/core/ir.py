@@ -165,9 +165,7 @@ def task_names(spec: Body) -> frozenset[str]:
     """The names of all tasks in all graphs of a pipeline."""
     graphs = [_mapping(spec, "root"), *_mapping(spec, "components").values()]
     tasks = [task for graph in graphs for task in _mapping(graph, "dag", "tasks").items()]
-    return frozenset(
-        str(_mapping(task, "taskInfo").get("name", name)) for name, task in tasks
-    )
+    return frozenset(str(_mapping(task, "taskInfo").get("name", name)) for name, task in tasks)
 
 
 def bind(pipeline: Compiled, given: Iterable[tuple[str, str]], result_uri: str) -> Body | Problem:

@@ -59,4 +59,3 @@ def _why(run: Body) -> str:
     where = f" at {', '.join(failed)}" if failed else " before any of its tasks did"
     why = f": {said}" if said else ""
     return f"The run {run['run_id']} failed{where}{why}."
-

@@ -90,9 +90,7 @@ def close(tasks: Tasks, state: ExecutionState) -> Tasks:
 
 def _first_start(group: Iterable[Body]) -> str:
     # A task that was not reached has the times of the moment it was listed: put it last.
-    return min(
-        (str(item.get("start_time", "~")) if item.get("state") else "~") for item in group
-    )
+    return min((str(item.get("start_time", "~")) if item.get("state") else "~") for item in group)
 
 
 def _of_run(name: str, group: list[Body], now: datetime) -> TaskStatus:

@@ -476,9 +476,7 @@ def test_what_a_person_must_do_is_told_once() -> None:
     assert again.status == first.status
 
 
-@pytest.mark.parametrize(
-    ("reason", "kept"), [("Unschedulable", True), ("SecretMissing", False)]
-)
+@pytest.mark.parametrize(("reason", "kept"), [("Unschedulable", True), ("SecretMissing", False)])
 def test_a_new_wording_of_the_same_trouble_is_no_news_but_another_secret_is(
     reason: str, kept: bool
 ) -> None:

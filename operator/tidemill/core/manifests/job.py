@@ -154,9 +154,7 @@ def _container(start: Start) -> Body:
     if size(start.parameters) <= LARGEST_VARIABLE:
         env.append({"name": "TIDEMILL_PARAMETERS", "value": _json(start.parameters)})
     else:
-        env.append(
-            {"name": "TIDEMILL_PARAMETERS_FILE", "value": f"/parameters/{PARAMETERS_KEY}"}
-        )
+        env.append({"name": "TIDEMILL_PARAMETERS_FILE", "value": f"/parameters/{PARAMETERS_KEY}"})
         mounts.append({"name": "parameters", "mountPath": "/parameters", "readOnly": True})
     sources = [
         {"prefix": SOURCE_PREFIX, "secretRef": {"name": name}} for name in start.source_secrets
@@ -213,9 +211,7 @@ def _metadata(start: Start, name: str, hashed: Body, annotations: dict[str, str]
         "namespace": start.namespace,
         "labels": _labels(start),
         "annotations": {**annotations, ANNOTATION_SPEC_HASH: stable_hash(hashed)},
-        "ownerReferences": [
-            controller_reference("PipelineExecution", start.execution, start.uid)
-        ],
+        "ownerReferences": [controller_reference("PipelineExecution", start.execution, start.uid)],
     }
 
 

@@ -80,9 +80,9 @@ def test_a_job_is_ours_by_labels_owner_and_hash() -> None:
     assert made["metadata"]["annotations"]["tidemill.dev/expects-result"] == "true"
     assert job(START) == made
     other = job(replace(START, image="tidemill/steps:2"))["metadata"]["annotations"]
-    assert other["tidemill.dev/spec-hash"] != made["metadata"]["annotations"][
-        "tidemill.dev/spec-hash"
-    ]
+    assert (
+        other["tidemill.dev/spec-hash"] != made["metadata"]["annotations"]["tidemill.dev/spec-hash"]
+    )
 
 
 def test_a_pod_keeps_to_the_restricted_pod_security_standard() -> None:
