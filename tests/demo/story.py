@@ -190,7 +190,8 @@ class Story:
         row = next(rows_of([self.months["2013-04"]], self.features(), self.event_time()))
         body = request_of(row, self.event_time(), 0)
         address = f"{self.gateway}/v2/models/{DEPLOYMENT}/infer"
-        command = ["curl", "-sS", "-H", f"Host: {self.host}", "-d", json.dumps(body), address]
+        heads = ["-H", f"Host: {self.host}", "-H", "Content-Type: application/json"]
+        command = ["curl", "-sS", *heads, "-d", json.dumps(body), address]
 
         def answered() -> str | None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
