@@ -55,7 +55,7 @@ TYPES: Mapping[str, ResourceType] = {
             *_builtin("discovery.k8s.io/v1", EndpointSlice="endpointslices"),
             *_builtin("events.k8s.io/v1", Event="events"),
             *_builtin("gateway.networking.k8s.io/v1", Gateway="gateways", HTTPRoute="httproutes"),
-        *_builtin("policy/v1", PodDisruptionBudget="poddisruptionbudgets"),
+            *_builtin("policy/v1", PodDisruptionBudget="poddisruptionbudgets"),
         )
     },
 }
