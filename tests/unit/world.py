@@ -518,7 +518,8 @@ class World:
         until = self.now + timedelta(**after)
         plan = self.settle()
         while plan.requeue_after is not None:
-            soon = self.now + timedelta(seconds=max(plan.requeue_after, 0.001))
+            assert plan.requeue_after >= 0.2, f"looks again at once: {self.status}"
+            soon = self.now + timedelta(seconds=plan.requeue_after)
             if soon >= until:
                 break
             self.now = soon
