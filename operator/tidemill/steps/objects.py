@@ -29,7 +29,7 @@ from tidemill.api.v1alpha1.datasetversion import StoredDocument
 from tidemill.steps.failures import StepError
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+    from obstore.store import ClientConfig, RetryConfig
 
 ARTIFACTS = ""
 SOURCE = "SOURCE_"
@@ -197,7 +197,8 @@ class Store:
         if scheme == "file":
             return from_url(root)
         if scheme in ("http", "https"):
-            return HTTPStore.from_url(root, retry_config=_RETRY)
+            plainly: ClientConfig = {"allow_http": scheme == "http"}
+            return HTTPStore.from_url(root, client_options=plainly, retry_config=_RETRY)
         names = _CREDENTIALS.get(scheme, ())
         known = any(self.role + name in os.environ for name in names)
         options: dict[str, Any] = {"retry_config": _RETRY}

@@ -28,7 +28,6 @@ _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.GTE: ">=",
 }
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_DEEPEST = 200
 _ALLOWED = "comparisons, IN, BETWEEN, IS NULL, AND, OR and NOT of columns and literals are allowed"
 
 
@@ -49,16 +48,21 @@ def parse(wanted: Slice, schema: Schema) -> Predicate:
     """Read a slice against a schema. Raises StepError InvalidSlice naming slice and token."""
     used: set[str] = set()
     try:
-        sql = _condition(_tree(wanted.where), schema, used, 0)
+        sql = _condition(_tree(wanted.where), schema, used)
+    except RecursionError as error:
+        said = f"slice {wanted.name}: is nested too deep; {_ALLOWED}"
+        raise StepError("InvalidSlice", said) from error
     except _RefusedError as refused:
         raise StepError("InvalidSlice", f"slice {wanted.name}: {refused}") from refused
     return Predicate(wanted.name, sql, frozenset(used))
 
 
 def _tree(where: str) -> exp.Expr:
+    if not where.strip():
+        raise _RefusedError(f"is empty; {_ALLOWED}")
     try:
         trees = sqlglot.parse(f"SELECT 1 WHERE {where}\n", read="duckdb")
-    except (SqlglotError, RecursionError) as error:
+    except SqlglotError as error:
         found = getattr(error, "errors", None)
         token = found[0].get("highlight") if found else None
         at = f" at {token!r}" if token else ""
@@ -81,13 +85,11 @@ def _shown(node: exp.Expr) -> str:
     return node.sql(dialect="duckdb")[:60]
 
 
-def _condition(node: exp.Expr, schema: Schema, used: set[str], depth: int) -> str:
+def _condition(node: exp.Expr, schema: Schema, used: set[str]) -> str:
     """SQL of something that is true, false or NULL."""
-    if depth > _DEEPEST:
-        raise _RefusedError(f"is nested more than {_DEEPEST} deep")
 
     def inner(child: exp.Expr) -> str:
-        return _condition(child, schema, used, depth + 1)
+        return _condition(child, schema, used)
 
     if isinstance(node, exp.Paren):
         return inner(node.this)

@@ -130,9 +130,7 @@ def test_an_unchanged_source_is_not_read_again(place: Place, monkeypatch: Any) -
 
     again = place.refresh(fingerprint=made.fingerprint)
 
-    assert again == Unchanged(
-        fingerprint=made.fingerprint, source_changed=made.source_changed
-    )
+    assert again == Unchanged(fingerprint=made.fingerprint, source_changed=made.source_changed)
 
 
 def test_versions_share_the_parts_they_have_in_common(place: Place) -> None:
@@ -304,7 +302,8 @@ FAILURES: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         lambda place: None,
         {},
         "NoObjects",
-        "{uri} matches none of the 0 objects below {folder}/; check the pattern, or upload the data",
+        "{uri} matches none of the 0 objects below {folder}/; check the pattern, or upload the"
+        " data",
     ),
     "nothing that is data": (
         lambda place: write(place, "README.md", "hello"),
@@ -502,7 +501,9 @@ def test_an_object_written_again_and_again_is_left_for_later(
 
 
 def test_text_times_are_read_with_their_zone(place: Place) -> None:
-    rows = with_text_times(["2026-01-01T02:00:00+02:00", "2026-01-01 01:00:00", "2026-01-01T02:00Z"])
+    rows = with_text_times(
+        ["2026-01-01T02:00:00+02:00", "2026-01-01 01:00:00", "2026-01-01T02:00Z"]
+    )
     place.put("a.parquet", rows)
 
     made = place.snapshot()

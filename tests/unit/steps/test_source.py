@@ -1,0 +1,95 @@
+"""Which objects a source has, and what a look at it says."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidemill.api.v1alpha1.dataset import ObjectsSource
+from tidemill.steps.failures import StepError
+from tidemill.steps.objects import Store
+from tidemill.steps.source import FORMATS, format_of, glob_pattern, sight
+
+GLOBS = {
+    "a star stays in its folder": ("a/*.csv", ["a/x.csv"], ["a/b/x.csv", "x.csv", "a/x.csv.gz"]),
+    "two stars cross folders": ("a/**/x.csv", ["a/x.csv", "a/b/c/x.csv"], ["b/x.csv"]),
+    "two stars at the end": ("a/**", ["a/x.csv", "a/b/x.csv"], ["b/x.csv"]),
+    "a question mark is one letter": ("201?.csv", ["2013.csv"], ["20133.csv", "201/.csv"]),
+    "other signs are letters": ("a+b[1].csv", ["a+b[1].csv"], ["aab1.csv"]),
+}
+
+
+@pytest.mark.parametrize(("glob", "fitting", "others"), GLOBS.values(), ids=GLOBS)
+def test_glob_pattern(glob: str, fitting: list[str], others: list[str]) -> None:
+    pattern = glob_pattern(glob)
+
+    assert [name for name in fitting + others if pattern.fullmatch(name)] == fitting
+
+
+@pytest.mark.parametrize(("suffix", "kind"), FORMATS.items())
+def test_formats_are_told_by_the_suffix(suffix: str, kind: str) -> None:
+    assert format_of(f"May{suffix.upper()}") == kind
+
+
+@pytest.fixture
+def months(tmp_path: Path) -> Path:
+    """Five objects; the first by name is the last that was written."""
+    for age, name in enumerate(["d.csv", "c.csv", "b.csv", "a.csv"]):
+        (tmp_path / name).write_text("x\n1\n")
+        os.utime(tmp_path / name, (1_000_000 + age, 1_000_000 + age))
+    (tmp_path / "_SUCCESS").touch()
+    return tmp_path
+
+
+CHOSEN = {
+    "all": ({}, ["a.csv", "b.csv", "c.csv", "d.csv"]),
+    "newest by name": ({"newest": 2}, ["c.csv", "d.csv"]),
+    "newest by modification": ({"newest": 2, "newestBy": "Modification"}, ["a.csv", "b.csv"]),
+    "without one": ({"exclude": ["c.csv"]}, ["a.csv", "b.csv", "d.csv"]),
+    "excluded before the newest are taken": (
+        {"newest": 2, "exclude": ["d.csv"]},
+        ["b.csv", "c.csv"],
+    ),
+    "more than there are": ({"newest": 9}, ["a.csv", "b.csv", "c.csv", "d.csv"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "names"), CHOSEN.values(), ids=CHOSEN)
+def test_sight(months: Path, changes: dict[str, Any], names: list[str]) -> None:
+    source = ObjectsSource.model_validate({"uri": f"file://{months}/*", **changes})
+
+    assert [item.name for item in sight(Store(), source).objects] == names
+
+
+def test_one_object(months: Path) -> None:
+    found = sight(Store(), ObjectsSource(uri=f"file://{months}/b.csv"))
+
+    assert [item.name for item in found.objects] == ["b.csv"]
+    assert found.changed == "1970-01-12T13:46:42Z"
+
+
+def test_one_object_must_tell_its_format(months: Path) -> None:
+    with pytest.raises(StepError) as raised:
+        sight(Store(), ObjectsSource(uri=f"file://{months}/_SUCCESS"))
+
+    assert raised.value.reason == "UnreadableObject"
+    assert str(raised.value) == (
+        f"file://{months}/_SUCCESS tells no format: it ends in none of .parquet, .csv, .csv.gz,"
+        " .jsonl, .jsonl.gz, .ndjson, .ndjson.gz"
+    )
+
+
+def test_the_fingerprint_follows_what_is_there(months: Path) -> None:
+    source = ObjectsSource(uri=f"file://{months}/*.csv")
+    first = sight(Store(), source).fingerprint
+
+    assert sight(Store(), source).fingerprint == first
+    (months / "b.csv").write_text("x\n2\n")
+    written = sight(Store(), source).fingerprint
+    (months / "b.csv").rename(months / "e.csv")
+    renamed = sight(Store(), source).fingerprint
+    (months / "e.csv").unlink()
+    gone = sight(Store(), source).fingerprint
+
+    assert len({first, written, renamed, gone}) == 4
