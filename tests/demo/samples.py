@@ -8,7 +8,7 @@ import yaml
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 
 PATCHES: dict[str, dict[str, Any]] = {
-    "Dataset": {"refresh": {"schedule": "* * * * *"}},
+    "Dataset": {},
     "TrainingJob": {"retrain": {"cooldownSeconds": 20}},
     "ModelDeployment": {
         "rollout": {
@@ -28,7 +28,6 @@ PATCHES: dict[str, dict[str, Any]] = {
 """Minutes for weeks. Nothing but times differs from the samples (`only_times` checks it)."""
 
 TIMES = (
-    "schedule",
     "cooldownSeconds",
     "holdSeconds",
     "periodSeconds",

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ class Story:
             obstore.put(self.tides, f"flights/{path.name}", path)
         self.out.say(f"uploaded to s3://tides/flights/: {', '.join(months)}")
 
+    def refresh(self) -> None:
+        """Ask for the refresh that the schedule would bring at five in the morning."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        request = f"tidemill.dev/request=refresh@{now}"
+        self.out.say("rather than wait for five in the morning:")
+        self.out.show(f"kubectl annotate dataset {DATASET} --overwrite {request}")
+        self.kubectl.run("annotate", "dataset", DATASET, "--overwrite", request)
+
     def running(self) -> str:
         """What the newest unfinished execution is doing, in a few words."""
         for body in reversed(self.kubectl.list("pipelineexecutions")):
@@ -121,7 +130,8 @@ class Story:
         self.out.say(
             "the samples in manifests/samples/ are applied with these times, no other change:"
         )
-        self.out.show(yaml.safe_dump(samples.PATCHES, sort_keys=False, default_flow_style=None))
+        patches = {kind: patch for kind, patch in samples.PATCHES.items() if patch}
+        self.out.show(yaml.safe_dump(patches, sort_keys=False, default_flow_style=None))
         for body in samples.patched().values():
             self.out.show(self.kubectl.apply(body, "--server-side", "--field-manager=demo"))
         version = self.wait(
@@ -284,6 +294,7 @@ class Story:
         self.out.chapter("The labels of April to June arrive; the model is trained again by itself")
         before = self.status(self.deployment(), "stable", "modelVersion")
         self.upload("2013-04", "2013-05", "2013-06")
+        self.refresh()
         run = self.wait(
             "a new run",
             lambda: self.status(self.job(), "active") or None,
@@ -398,6 +409,7 @@ class Story:
         runs = len(self.status(self.job(), "history") or ())
         newest = (self.status(self.job(), "history") or [{}])[0].get("name")
         self.upload("2013-10", "2013-11", "2013-12")
+        self.refresh()
         past = self.wait(
             "a run on October to December",
             lambda: (
@@ -425,6 +437,7 @@ class Story:
         good = self.status(self.dataset(), "accepted", "name")
         runs = [past["name"] for past in self.status(self.job(), "history") or ()]
         self.upload("2014-01-corrupted")
+        self.refresh()
         latest = self.wait(
             "the month is read and checked",
             lambda: (
