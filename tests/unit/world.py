@@ -350,7 +350,7 @@ class World:
             self._write_status(plan.claim)
             self.events += plan.events
             return plan
-        before = len(self.writes)
+        before, routed = len(self.writes), set(self.weights())
         for body in plan.apply:
             self._apply(body)
         for body in plan.create:
@@ -360,6 +360,7 @@ class World:
         for item in plan.delete:
             held = self.get(item.kind, item.name)
             if held is not None and held["metadata"]["uid"] == item.uid:
+                assert item.kind != "Service" or item.name not in routed, "the route points to it"
                 self._write(f"delete {item.kind} {item.name}")
                 self.store.remove(held, gone=True)
         if plan.status is not None and plan.status != self.status:

@@ -316,6 +316,15 @@ CLAIMS: dict[str, tuple[Seen, tuple[int, int, str | None, str], str, str]] = {
         (0, 5, stamp(seconds=10), "Failed"), "StepHolding",
         f"Step 1 of 3: 5 % until {ENDS_AT}. Failed: {BAD}.",
     ),
+    "errors in a row within the limit are counted": (
+        replace(standing(EARLY, errors=1), analysed=judged(Verdict.ERROR, "no answer")),
+        (0, 5, stamp(seconds=10), "Error"), "StepHolding",
+        f"Step 1 of 3: 5 % until {ENDS_AT}. Error: no answer.",
+    ),
+    "a candidate that is down moves no step up, however well it did": (
+        replace(DONE, pods=pods(0, asked=1)), (0, 0, None, ""), "CandidateUnavailable",
+        "No pod of new is ready: its weight is 0.",
+    ),
     "a skip ends a step": (
         replace(EARLY, asked="skip"), (1, 5, stamp(seconds=10), "Successful"), "StepStarted",
         "A request ended step 1 of 3 early.",
@@ -400,6 +409,14 @@ REFUSALS: dict[str, tuple[Seen, str, str]] = {
             wanted=4,
         ),
         "AnalysisFailed", f"Rolled back at 5 % (step 3 of 3): {BAD}.",
+    ),
+    "also of a candidate that has gone down": (
+        replace(
+            standing(DONE, failures=1),
+            analysed=judged(Verdict.FAILED, BAD),
+            pods=pods(0, asked=1),
+        ),
+        "AnalysisFailed", f"Rolled back at 5 % (step 1 of 3): {BAD}.",
     ),
     "more errors in a row than allowed": (
         replace(
@@ -525,14 +542,16 @@ def test_deadlines(seen: Seen, outcome: str, reason: str, said: str) -> None:
     assert bool(move.status.refused) is (outcome == "RolledBack")
 
 
-def test_a_hold_longer_than_the_deadline_is_kept() -> None:
+@pytest.mark.parametrize("verdict", ["Successful", "NoData", "Failed"])
+def test_a_hold_longer_than_the_deadline_is_kept(verdict: str) -> None:
     long = Rollout.model_validate(
         {**POLICY.to_wire(), "canary": {"steps": [{"weight": 5, "holdSeconds": 7200}]}}
     )
+    seen = replace(standing(DONE, verdict=verdict), policy=long, now=LATE)
 
-    move = step_rollout(replace(DONE, policy=long, now=LATE))
+    move = step_rollout(seen)
 
-    assert (move.reason, move.status) == ("StepHolding", DONE.status)
+    assert (move.reason, move.status) == ("StepHolding", seen.status)
 
 
 def test_one_second_before_the_deadline_nothing_ends() -> None:
