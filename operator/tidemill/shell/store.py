@@ -1,8 +1,8 @@
 """The watched objects in memory, and who belongs to whom.
 
 Everything that tells us of an object goes through `put` and `remove`: kopf's stream, our
-informer, lists, and the answers to our own writes. Whatever is older than what is held, or of an
-object known to be deleted, is refused, so it does not matter which stream brings it first.
+informer, lists, and the answers to our own writes. Whatever is older than what is held or than
+the deletion last heard of is refused, so it does not matter which stream brings it first.
 
 Bodies are held as compact JSON without managedFields, a sixth of what a tree of dicts takes; the
 few that are in use are kept decoded.
@@ -20,7 +20,6 @@ from tidemill.core.identity import controller_uid
 from tidemill.core.plan import Body
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_FOREVER = 1 << 63
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -94,7 +93,8 @@ class Store:
         self._referring: dict[Key, set[Key]] = {}
         self._uids: dict[str, Key] = {}
         self._unserved: set[str] = set()
-        self._tombs: OrderedDict[str, int] = OrderedDict()
+        self._deleted: OrderedDict[Key, int] = OrderedDict()
+        self._gone: OrderedDict[str, None] = OrderedDict()
         self._decoded: OrderedDict[Key, tuple[Record, Body]] = OrderedDict()
         self._limits = (decoded, tombstones)
         self._listeners: list[Callable[[Change], None]] = []
@@ -171,26 +171,26 @@ class Store:
         key = _key(body)
         uid, version = metadata["uid"], int(metadata["resourceVersion"])
         before = self.record(key)
-        if version <= self._tombs.get(uid, -1):
-            return None
-        if before is not None and version <= before.version:
+        known = before.version if before is not None else self._deleted.get(key, -1)
+        if version <= known or uid in self._gone:
             return None
         after = self._to_record(body)
         if before is not None:
             self._unlink(key, before)
-            if before.uid != uid:
-                self._bury(before.uid, version)
+        self._deleted.pop(key, None)
         self._link(key, after)
         return self._tell(Change(key, before, after))
 
     def remove(self, body: Body, *, gone: bool = False) -> Change | None:
         """Take out an object that was deleted, or has left what we select, at its version.
 
-        With `gone` its uid never returns; otherwise a later version of it may.
+        With `gone` it was deleted for certain: whatever else is told of its uid is refused.
         """
         uid = body["metadata"]["uid"]
-        version = _FOREVER if gone else int(body["metadata"]["resourceVersion"])
-        return self._remove(_key(body), uid, version)
+        if gone:
+            self._gone[uid] = None
+            _shorten(self._gone, self._limits[1])
+        return self._remove(_key(body), uid, int(body["metadata"]["resourceVersion"]), gone)
 
     def retain(self, kind: str, namespace: str, seen: dict[Key, str], version: int) -> list[Change]:
         """Take out what a list at `version` no longer has: deletions nobody told us of.
@@ -207,26 +207,22 @@ class Store:
                 missed += [change] if change else []
         return missed
 
-    def _remove(self, key: Key, uid: str, version: int) -> Change | None:
+    def _remove(self, key: Key, uid: str, version: int, gone: bool = False) -> Change | None:
+        """Versions are the whole store's: at `version` nobody of this name was there."""
         before = self.record(key)
-        if before is None or before.uid != uid:
-            self._bury(uid, version)
-            return None
-        if version < before.version:
-            return None
-        self._unlink(key, before)
-        self._bury(uid, version)
-        return self._tell(Change(key, before, None))
+        if before is not None:
+            if version < before.version and not (gone and before.uid == uid):
+                return None
+            self._unlink(key, before)
+            version = max(version, before.version)
+        self._deleted[key] = max(version, self._deleted.pop(key, -1))
+        _shorten(self._deleted, self._limits[1])
+        return None if before is None else self._tell(Change(key, before, None))
 
     def _tell(self, change: Change) -> Change:
         for listener in self._listeners:
             listener(change)
         return change
-
-    def _bury(self, uid: str, version: int) -> None:
-        self._tombs[uid] = max(version, self._tombs.pop(uid, -1))
-        while len(self._tombs) > self._limits[1]:
-            self._tombs.popitem(last=False)
 
     def _body(self, key: Key, record: Record) -> Body:
         held = self._decoded.get(key)
@@ -308,6 +304,12 @@ def _conditions(body: Body) -> tuple[tuple[str, str], ...]:
         return ()
     held = (body.get("status") or {}).get("conditions") or ()
     return tuple((intern(item["type"]), intern(item["status"])) for item in held)
+
+
+def _shorten(remembered: OrderedDict[K, V], limit: int) -> None:
+    """Forget the oldest beyond so many."""
+    while len(remembered) > limit:
+        remembered.popitem(last=False)
 
 
 def _discard(index: dict[K, set[V]], key: K, value: V) -> None:
