@@ -71,3 +71,17 @@ CASES: dict[str, tuple[list[Condition], list[Condition], list[Event]]] = {
 @pytest.mark.parametrize(("before", "after", "told"), CASES.values(), ids=CASES)
 def test_tell(before: list[Condition], after: list[Condition], told: list[Event]) -> None:
     assert list(tell(before, after)) == told
+
+
+QUIET = frozenset({"SourceAvailable"})
+
+
+def test_a_quiet_condition_that_is_well_is_no_news() -> None:
+    unknown = condition("SourceAvailable", "Unknown", "NotRead")
+
+    assert tell([unknown], [READ], quiet=QUIET) == ()
+
+
+def test_it_is_when_it_was_not_well_and_when_it_no_longer_is() -> None:
+    assert [event.reason for event in tell([DOWN], [READ], quiet=QUIET)] == ["Read"]
+    assert [event.reason for event in tell([READ], [DOWN], quiet=QUIET)] == ["SourceUnavailable"]

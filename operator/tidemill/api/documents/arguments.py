@@ -77,6 +77,6 @@ class EvaluateArguments(Model):
     """Which metrics and slices the judge will ask for, besides the pipeline's metric."""
     refit: bool = True
     output: str
-    """Prefix to write the bundle under:
-    <root>/<cluster uid>/<namespace>/records/trainingjobs/<name>/<run>."""
+    """Prefix to write the bundle under: <root>/<cluster uid>/<namespace>/records/trainingjobs/
+    <name>/<run>/against-<champion or none>; another champion, another bundle."""
     now: str

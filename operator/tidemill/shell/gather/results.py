@@ -58,5 +58,5 @@ async def _read(
     try:
         return adapter.validate_json(data)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its beginning"
         return Unreadable("ResultInvalid", f"The document {stored.uri} is not valid at {where}.")

@@ -48,7 +48,7 @@ async def gather(body: Body, sight: Sight) -> TrainingJobObserved:
         models=models_of(index, meta.namespace, meta.name),
         executions=executions_of(index, meta.uid),
         followers=_followers(deployments, meta.name),
-        used=frozenset(name for item in deployments for name in models_named_by(item)),
+        used=_used(index, meta.namespace, deployments),
     )
     seen = replace(seen, champions=_champions(index, seen))
     if job.status.active is not None:
@@ -63,6 +63,15 @@ def models_of(index: Index, namespace: str, job: str) -> tuple[ModelVersion, ...
         for item in index.select("ModelVersion", namespace, LABEL_TRAININGJOB, job)
         if (item["spec"].get("trainingJobRef") or {}).get("name") == job
     )
+
+
+def _used(index: Index, namespace: str, deployments: list[Body]) -> frozenset[str]:
+    """The ModelVersions that deployments name, and that revisions still hold."""
+    names = {name for item in deployments for name in models_named_by(item)}
+    for revision in index.select("ControllerRevision", namespace):
+        model = (revision.get("data") or {}).get("model") or {}
+        names |= {model["version"]} if "version" in model else set()
+    return frozenset(names)
 
 
 def models_named_by(deployment: Body) -> set[str]:
