@@ -131,9 +131,11 @@ def _plain(number: float) -> str:
 
 def _allowed(item: Expectation, first: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
     """The allowed values as text; None while there is no first version to take them from."""
-    if item.values is not None:
-        return frozenset(item.values) | first.get(item.column or "", frozenset())
-    return first.get(item.column or "")
+    listed = frozenset(item.values or ())
+    if item.from_ is None:
+        return listed
+    seen = first.get(item.column or "")
+    return None if seen is None else listed | seen
 
 
 def _as_text(name: str, kind: ColumnType) -> str:

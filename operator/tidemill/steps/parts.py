@@ -1,8 +1,8 @@
 """From source objects to parts: canonical parquet files, each named by its hash, one per object.
 
 A part's columns stand in the order of their names and hold the six types of `schema`; times are
-UTC without a zone, NaN is null. The same object under the same schema always gives the same part,
-so versions share what did not change.
+UTC without a zone; NaN and the infinities are null. The same object under the same schema always
+gives the same part, so versions share what did not change.
 """
 # ruff: noqa: S608 -- names and values in SQL are quoted by `engine`
 
@@ -128,7 +128,7 @@ def _canonical(name: str, found: str | None, wanted: ColumnType) -> str:
     if wanted is ColumnType.NUMBER:
         number = f"CAST({column} AS DOUBLE)"
         # Adding zero makes the negative zero the usual one.
-        return f"CASE WHEN isnan({number}) THEN NULL ELSE {number} + 0.0 END"
+        return f"CASE WHEN isfinite({number}) THEN {number} + 0.0 END"
     if wanted is ColumnType.TIMESTAMP and kind is ColumnType.STRING:
         return f"make_timestamp(epoch_us(TRY_CAST({column} AS TIMESTAMPTZ)))"
     if wanted is ColumnType.TIMESTAMP and "TIME ZONE" in found.upper():

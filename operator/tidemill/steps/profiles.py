@@ -94,7 +94,10 @@ def _as_number(item: Subject) -> str:
 
 
 class _View:
-    """The subjects as numbers and texts under their own names, and the hour since the first row."""
+    """The subjects as numbers and texts, and the hour since the first row.
+
+    The columns have names of ours (`column`), so that no name in the data can be in the way.
+    """
 
     def __init__(
         self,
@@ -106,10 +109,11 @@ class _View:
     ) -> None:
         self.connection = connection
         self.subjects = subjects
+        self._places = {item.name: f"column {place}" for place, item in enumerate(subjects)}
         columns = ", ".join(
-            f"NULLIF({quoted(item.name)}, '') AS {quoted(item.name)}"
+            f"NULLIF({quoted(item.name)}, '') AS {quoted(self.column(item))}"
             if item.kind is ColumnType.STRING
-            else f"{_as_number(item)} AS {quoted(item.name)}"
+            else f"{_as_number(item)} AS {quoted(self.column(item))}"
             for item in subjects
         )
         first = text(str(start)) if start is not None else "NULL"
@@ -120,11 +124,17 @@ class _View:
         relation = connection.sql(f"SELECT * FROM {self.sql}")
         self.lazy: nw.LazyFrame[Any] = nw.from_native(relation)
 
+    def column(self, item: Subject) -> str:
+        """What a subject is called here."""
+        return self._places[item.name]
+
     def distinct_counts(self) -> dict[str, int]:
         """How many different values each column has, approximately."""
         if not self.subjects:
             return {}
-        counts = ", ".join(f"approx_count_distinct({quoted(i.name)})" for i in self.subjects)
+        counts = ", ".join(
+            f"approx_count_distinct({quoted(self.column(i))})" for i in self.subjects
+        )
         row = one(self.connection, f"SELECT {counts} FROM {self.sql}")
         return dict(zip((item.name for item in self.subjects), row, strict=True))
 
@@ -132,7 +142,7 @@ class _View:
         """(column, fact) -> value: missing of all; minimum, maximum, mean, deviation of numbers."""
         wanted: dict[tuple[str, str], nw.Expr] = {}
         for item in self.subjects:
-            column = nw.col(item.name)
+            column = nw.col(self.column(item))
             wanted[item.name, "missing"] = column.null_count()
             if item.kind is not ColumnType.STRING:
                 wanted[item.name, "minimum"] = column.min()
@@ -148,8 +158,9 @@ class _View:
             for key, value in zip(wanted, row, strict=True)
         }
 
-    def few_values(self, name: str) -> list[float] | None:
+    def few_values(self, item: Subject) -> list[float] | None:
         """A number's values in order, if it has no more than _FEW."""
+        name = self.column(item)
         values = (
             self.lazy.select(nw.col(name))
             .drop_nulls()
@@ -161,11 +172,11 @@ class _View:
         )
         return sorted(values) if len(values) <= _FEW else None
 
-    def quantiles(self, name: str) -> list[float]:
+    def quantiles(self, item: Subject) -> list[float]:
         """The inner 24-quantiles; of more than a million rows by a sketch, on one thread so that
         they depend on the data alone.
         """
-        column = quoted(name)
+        column = quoted(self.column(item))
         shares = [place / MAX_BINS for place in range(1, MAX_BINS)]
         (size,) = one(self.connection, f"SELECT count({column}) FROM {self.sql}")
         function = "approx_quantile" if size > _EXACT_ROWS else "quantile_disc"
@@ -175,7 +186,7 @@ class _View:
             )
         return [float(np.float32(value)) for value in found or ()]
 
-    def counts(self, name: str, where: nw.Expr, bin_of: nw.Expr) -> dict[str, list[Any]]:
+    def counts(self, where: nw.Expr, bin_of: nw.Expr) -> dict[str, list[Any]]:
         """Hour, bin and count of every bin of every hour that has any."""
         frame = (
             self.lazy.filter(where)
@@ -194,21 +205,21 @@ def _number(
     distinct: int,
     hours: int,
 ) -> FeatureProfile:
-    values = view.few_values(item.name) if distinct <= 2 * _FEW else None
+    values = view.few_values(item) if distinct <= 2 * _FEW else None
     least = facts[item.name, "minimum"]
     if values is not None:
         edges = tuple(values[1:])
     else:
         edges = tuple(
-            edge for edge in sorted(set(view.quantiles(item.name))) if least is None or edge > least
+            edge for edge in sorted(set(view.quantiles(item))) if least is None or edge > least
         )
-    column = nw.col(item.name)
+    column = nw.col(view.column(item))
     place = (
         nw.sum_horizontal(*((column >= edge).cast(nw.Int64) for edge in edges))
         if edges
         else column * 0
     )
-    grid = _Grid(view.counts(item.name, ~column.is_null(), place.cast(nw.Int64)), len(edges) + 1)
+    grid = _Grid(view.counts(~column.is_null(), place.cast(nw.Int64)), len(edges) + 1)
     return FeatureProfile(
         name=item.name,
         type=ValueType.NUMBER,
@@ -237,16 +248,17 @@ def _text(
     hours: int,
     budget: int,
 ) -> FeatureProfile:
-    column = nw.col(item.name)
+    name = view.column(item)
+    column = nw.col(name)
     most = (
         view.lazy.filter(~column.is_null() & (column.str.len_chars() <= _LONGEST_VALUE))
-        .group_by(item.name)
+        .group_by(name)
         .agg(nw.len().alias(_COUNT))
-        .sort(_COUNT, item.name, descending=[True, False])
+        .sort(_COUNT, name, descending=[True, False])
         .head(_RARE_MOST + MAX_BINS)
         .collect()
     )
-    values: list[str] = most.get_column(item.name).to_list()
+    values: list[str] = most.get_column(name).to_list()
     categories, others = values[: MAX_BINS - 1], values[MAX_BINS - 1 :]
     if not item.feature and distinct > _RARE_MOST // 10:
         others = []
@@ -257,7 +269,7 @@ def _text(
         if categories
         else column
     )
-    found = view.counts(item.name, known, top) if categories else {_HOUR: [], _BIN: [], _COUNT: []}
+    found = view.counts(known, top) if categories else {_HOUR: [], _BIN: [], _COUNT: []}
     places = {value: place for place, value in enumerate(categories)}
     found[_BIN] = [places.get(value, len(categories)) for value in found[_BIN]]
     grid = _Grid(found, len(categories) + bool(rare))

@@ -114,6 +114,17 @@ def test_a_parquet_file_of_many_types(connection: duckdb.DuckDBPyConnection, scr
     assert second["half"] is None
 
 
+def test_numbers_that_are_none_are_null(
+    connection: duckdb.DuckDBPyConnection, scratch: Path
+) -> None:
+    values = [1.5, float("nan"), float("inf"), float("-inf"), None, -0.0]
+    pq.write_table(pa.table({"x": values}), scratch / "a.parquet")
+
+    _, rows = read(connection, scratch, "a.parquet")
+
+    assert [str(row["x"]) for row in rows] == ["1.5", "None", "None", "None", "None", "0.0"]
+
+
 def test_times_of_csv_are_brought_to_utc(
     connection: duckdb.DuckDBPyConnection, scratch: Path
 ) -> None:
