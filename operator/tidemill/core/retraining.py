@@ -61,6 +61,9 @@ class Retraining:
     """The data are one pinned version: waiting brings no others."""
     last_data: str | None = None
     """The version the last run learned from."""
+    learned: str | None = None
+    """The version the newest model of this spec has learned from: another run on it would only
+    make the same model."""
     unseen_share: Decimal | None = None
     """The share of rows of `data` that the last run had not; None: not known, counts as all."""
     episode: Episode | None = None
@@ -154,11 +157,16 @@ def _trigger(seen: Retraining, type_: str) -> Trigger | None:
 def _drift(seen: Retraining) -> Due | None:
     if _trigger(seen, "Drift") is None or seen.episode is None:
         return None
-    episode = seen.episode
-    if seen.data is None or seen.data.mature_until <= episode.data_after:
+    episode, data = seen.episode, seen.data
+    if data is None or data.mature_until <= episode.data_after:
         return Due(cause="Drift", key=episode.key, waits_for=episode)
-    key = drift_key(episode.key, seen.data.name)
-    return None if ("Drift", key) in seen.spent else Due(cause="Drift", key=key)
+    key = drift_key(episode.key, data.name)
+    if ("Drift", key) in seen.spent:
+        return None
+    if data.name == seen.learned:
+        newer = Episode(key=episode.key, data_after=data.mature_until)
+        return Due(cause="Drift", key=episode.key, waits_for=newer)
+    return Due(cause="Drift", key=key)
 
 
 def _new_data(seen: Retraining) -> Due | None:

@@ -222,6 +222,7 @@ def _retraining(seen: TrainingJobObserved, status: TrainingJobStatus) -> Retrain
         data=version,
         pinned=job.spec.dataset_ref.version is not None,
         last_data=last_data(status, models_by_age(seen)),
+        learned=_learned(seen),
         unseen_share=seen.unseen_share,
         episode=_episode(seen),
         spent=frozenset((item.cause, item.key) for item in status.handled)
@@ -232,6 +233,13 @@ def _retraining(seen: TrainingJobObserved, status: TrainingJobStatus) -> Retrain
         ),
         pending=status.pending,
     )
+
+
+def _learned(seen: TrainingJobObserved) -> str | None:
+    """The data of the newest model made by the present spec."""
+    key = spec_hash(seen.job.spec)
+    same = [item for item in models_by_age(seen) if item.spec.spec_hash == key]
+    return same[-1].spec.dataset_version if same else None
 
 
 def _episode(seen: TrainingJobObserved) -> Episode | None:
@@ -512,7 +520,7 @@ def _held(seen: TrainingJobObserved, item: PendingTrigger, answer: Answer) -> st
         Reason.RUN_ACTIVE: "a run is under way",
         Reason.COOLDOWN_ACTIVE: f"cooldownSeconds: {retrain.cooldown_seconds} holds it back{until}",
         Reason.DAILY_LIMIT_REACHED: f"maxPerDay: {retrain.max_per_day} is reached{until}",
-        Reason.WAITING_FOR_DATA: "no accepted version holds final labels of the drifted time yet",
+        Reason.WAITING_FOR_DATA: "no accepted version has new final labels of the drifted time yet",
     }[Reason(item.reason)]
     return f"{what}; {why}."
 

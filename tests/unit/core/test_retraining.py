@@ -67,6 +67,10 @@ STARTS: dict[str, tuple[Retraining, Due | None]] = {
         replace(RIPE, spent=frozenset({("Drift", DRIFT_RUN.key)})),
         None,
     ),
+    "labels of its time that the model has learned from": (
+        replace(RIPE, learned="flights-b"),
+        None,
+    ),
     "a lost challenger and newer data": (
         replace(RIPE, spent=frozenset({("Drift", "uid-md/3/flights-a")})),
         DRIFT_RUN,
@@ -135,6 +139,10 @@ HELD: dict[str, tuple[Retraining, list[tuple[str, str]]]] = {
     ),
     "by a run": (replace(NEW, running=True), [("NewData", "RunActive")]),
     "by missing labels": (DRIFTED, [("Drift", "WaitingForData")]),
+    "by labels that were learned from": (
+        replace(RIPE, learned="flights-b"),
+        [("Drift", "WaitingForData")],
+    ),
     "by another that goes first": (BOTH, [("NewData", "RunActive")]),
     "missing labels hold a drift back, not the rest": (
         replace(NEW, episode=EPISODE),
@@ -172,6 +180,12 @@ def test_a_newer_one_of_its_kind_takes_its_place() -> None:
 
 def test_a_drift_without_labels_asks_for_them() -> None:
     assert answer_triggers(DRIFTED).wants == EPISODE
+
+
+def test_a_drift_whose_labels_were_learned_from_asks_for_newer_ones() -> None:
+    newer = Episode(key="uid-md/3", data_after=at(hours=1))
+
+    assert answer_triggers(replace(RIPE, learned="flights-b")).wants == newer
 
 
 def test_it_asks_during_the_cooldown_too() -> None:

@@ -427,6 +427,22 @@ def test_a_lost_challenger_reopens_the_episode_only_with_newer_data() -> None:
     assert run_of(world).key == f"uid-md-delays/1/{version_name('summer')}"
 
 
+def test_data_the_model_has_learned_from_are_not_learned_from_again() -> None:
+    """The drifted time lies within the training data: the same run would make the same model."""
+    world = trained(**LOOP)
+    world.later(hours=2)
+    drift(world, after="2013-03-01T00:00:00Z")
+
+    world.settle()
+
+    assert held(world) == [("Drift", "WaitingForData")]
+    status = world.job().status
+    assert status.wants_data_after == "2013-03-31T23:00:00Z"
+    world.succeed(make_snapshot("spring", window=LATER_WINDOW))
+    world.settle()
+    assert run_of(world).cause == "Drift"
+
+
 def test_a_refused_version_is_no_newer_data() -> None:
     world = trained(**LOOP)
     world.later(hours=2)
