@@ -70,7 +70,9 @@ class Preparation:
     def matrix(self, rows: Rows) -> Matrix:
         """What the boosting learns from."""
         halves = self.columns.named_transformers_
-        numbers = halves["numbers"].transform(rows.numbers) if "numbers" in halves else None
+        # Whether all numbers are finite is asked of their sum, which large ones overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers = halves["numbers"].transform(rows.numbers) if "numbers" in halves else None
         texts = halves["texts"].transform(rows.texts) if "texts" in halves else None
         if texts is None:
             return np.ascontiguousarray(numbers, dtype=np.float32)
@@ -103,7 +105,8 @@ def prepare(rows: Rows) -> Preparation:
 
 def _median(values: NDArray[np.float32]) -> float:
     known = values[~np.isnan(values)]
-    return float(np.float32(np.median(known))) if len(known) else 0.0
+    # In doubles, for two large numbers have no mean in float32.
+    return float(np.float32(np.median(known.astype(np.float64)))) if len(known) else 0.0
 
 
 def _frequent(values: NDArray[np.object_]) -> NDArray[np.object_]:
