@@ -7,6 +7,7 @@ one table.
 from collections.abc import Iterable
 
 from tidemill.api.base import Condition, ConditionStatus
+from tidemill.api.reasons import Reason
 from tidemill.core.conditions import ONLY_WHILE_TRUE
 from tidemill.core.plan import Event
 
@@ -19,8 +20,9 @@ def tell(
 ) -> tuple[Event, ...]:
     """What to say of the change from one set of conditions to another.
 
-    Ready first. A condition is told when its status, reason or message differ, Ready only when
-    its status or reason do: the others say the rest. One that says what another has said already
+    Ready first. A condition is told when its status, reason or message differ; Ready and
+    a drift that lasts only when their status or reason do: the others say the rest of Ready, and
+    every window of a drift has other numbers. One that says what another has said already
     is not told twice. What is not True is a warning if it was True, or stalls. A condition whose
     type is in `quiet` and that is well is told only after it was not.
     """
@@ -42,7 +44,8 @@ def tell(
 
 
 def _said(item: Condition) -> tuple[ConditionStatus, str, str]:
-    return item.status, item.reason, "" if item.type == "Ready" else item.message
+    by_reason = item.type == "Ready" or item.reason == Reason.DRIFT_CONFIRMED
+    return item.status, item.reason, "" if by_reason else item.message
 
 
 def _bad(item: Condition, last: Condition | None) -> bool:
