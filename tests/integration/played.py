@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.controlplane import ControlPlane
 from tests.integration.audit import AuditLog
 from tests.integration.kubectl import Kubectl, condition
 from tests.integration.operator_process import OperatorProcess
@@ -35,6 +36,25 @@ class Played:
     store: Path
     start: Callable[[], OperatorProcess]
     operators: list[OperatorProcess] = field(default_factory=list)
+
+    @classmethod
+    def on(
+        cls,
+        plane: ControlPlane,
+        run_operator: Callable[..., OperatorProcess],
+        namespace: str,
+        directory: Path,
+    ) -> "Played":
+        """A namespace of an API server, with operators for it alone."""
+        store = directory / "store"
+        store.mkdir()
+        env = {
+            "TIDEMILL_ARTIFACT_ROOT": f"file://{store}",
+            "TIDEMILL_NAMESPACE": namespace,
+            "TIDEMILL_LEASE_NAME": namespace,
+        }
+        kubectl, audit = Kubectl(plane.kubeconfig), AuditLog(plane.audit_log)
+        return cls(kubectl, audit, namespace, store, lambda: run_operator(env, plane=plane))
 
     # --- the operator ---
 

@@ -6,10 +6,7 @@ import pytest
 
 from tests.builders import VIOLATION, make_dataset, make_snapshot, version_name
 from tests.cluster.controlplane import ControlPlane
-from tests.integration.audit import AuditLog
 from tests.integration.conftest import RunOperator
-from tests.integration.kubectl import Kubectl
-from tests.integration.operator_process import OperatorProcess
 from tests.integration.played import Played
 from tests.integration.waiting import stays
 from tidemill.api.documents.results import Unchanged
@@ -25,19 +22,7 @@ def played(
     control_plane: ControlPlane, run_operator: RunOperator, namespace: str, tmp_path: Path
 ) -> Played:
     """A namespace of its own, and an operator for it."""
-    store = tmp_path / "store"
-    store.mkdir()
-    env = {
-        "TIDEMILL_ARTIFACT_ROOT": f"file://{store}",
-        "TIDEMILL_NAMESPACE": namespace,
-        "TIDEMILL_LEASE_NAME": namespace,
-    }
-
-    def start() -> OperatorProcess:
-        return run_operator(env)
-
-    kubectl = Kubectl(control_plane.kubeconfig)
-    return Played(kubectl, AuditLog(control_plane.audit_log), namespace, store, start)
+    return Played.on(control_plane, run_operator, namespace, tmp_path)
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ from tests.builders import (
     version_name,
 )
 from tests.cluster.controlplane import ControlPlane
-from tests.integration.audit import AuditLog
-from tests.integration.conftest import RunOperator
+from tests.integration.conftest import RunOperator, make_namespace
 from tests.integration.kubectl import Kubectl
-from tests.integration.operator_process import OperatorProcess
 from tests.integration.played import Played
 from tests.integration.waiting import stays
 
@@ -26,22 +24,8 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture
 def trained(controlled_plane: ControlPlane, run_operator: RunOperator, tmp_path: Path) -> Played:
     """A namespace with a Dataset and an approved model, and a garbage collector at work."""
-    from tests.integration.conftest import make_namespace
-
-    kubectl = Kubectl(controlled_plane.kubeconfig)
-    namespace = make_namespace(kubectl)
-    store = tmp_path / "store"
-    store.mkdir()
-    env = {
-        "TIDEMILL_ARTIFACT_ROOT": f"file://{store}",
-        "TIDEMILL_NAMESPACE": namespace,
-        "TIDEMILL_LEASE_NAME": namespace,
-    }
-
-    def start() -> OperatorProcess:
-        return run_operator(env, plane=controlled_plane)
-
-    made = Played(kubectl, AuditLog(controlled_plane.audit_log), namespace, store, start)
+    namespace = make_namespace(Kubectl(controlled_plane.kubeconfig))
+    made = Played.on(controlled_plane, run_operator, namespace, tmp_path)
     made.run()
     made.user(make_dataset())
     made.succeed("flights", make_snapshot())

@@ -20,10 +20,7 @@ from tests.builders import (
     version_name,
 )
 from tests.cluster.controlplane import ControlPlane
-from tests.integration.audit import AuditLog
 from tests.integration.conftest import RunOperator
-from tests.integration.kubectl import Kubectl
-from tests.integration.operator_process import OperatorProcess
 from tests.integration.played import Played
 from tests.integration.waiting import stays
 from tidemill.api.documents.results import Unchanged
@@ -45,19 +42,7 @@ def played(
     control_plane: ControlPlane, run_operator: RunOperator, namespace: str, tmp_path: Path
 ) -> Played:
     """A namespace with accepted data and an operator."""
-    store = tmp_path / "store"
-    store.mkdir()
-    env = {
-        "TIDEMILL_ARTIFACT_ROOT": f"file://{store}",
-        "TIDEMILL_NAMESPACE": namespace,
-        "TIDEMILL_LEASE_NAME": namespace,
-    }
-
-    def start() -> OperatorProcess:
-        return run_operator(env)
-
-    kubectl = Kubectl(control_plane.kubeconfig)
-    made = Played(kubectl, AuditLog(control_plane.audit_log), namespace, store, start)
+    made = Played.on(control_plane, run_operator, namespace, tmp_path)
     made.run()
     made.user(make_dataset())
     made.succeed("flights", make_snapshot())
