@@ -46,6 +46,7 @@ class Answer:
     status: int
     seconds: float
     version: str
+    error: str = ""
 
 
 def rows_of(
@@ -124,7 +125,7 @@ class _Sender:
         self.sent += 1
         body = request_of(next(self.rows), self.event_time, self.sent)
         begun = time.time()
-        status, version = 0, ""
+        status, version, error = 0, "", ""
         try:
             async with session.post(
                 self.target.url,
@@ -135,9 +136,10 @@ class _Sender:
                 status = response.status
                 answer = await response.json(content_type=None)
                 version = answer.get("model_version", "") if isinstance(answer, dict) else ""
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+        except (aiohttp.ClientError, TimeoutError, ValueError) as problem:
             status = status if status >= 400 else 0
-        self.answers.append(Answer(begun, status, time.time() - begun, version))
+            error = f"{type(problem).__name__}: {problem}"
+        self.answers.append(Answer(begun, status, time.time() - begun, version, error))
 
 
 def _main(
