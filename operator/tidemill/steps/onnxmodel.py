@@ -44,6 +44,10 @@ class OnnxModel:
         for node in graph.graph.node:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
+        # The converter lists these in the order of a set, which differs from process to process.
+        imports = sorted(graph.opset_import, key=lambda item: str(item.domain))
+        del graph.opset_import[:]
+        graph.opset_import.extend(imports)
         return cls.load(graph.SerializeToString(deterministic=True), features, "the new model")
 
     @classmethod

@@ -38,6 +38,13 @@ def test_the_graph_has_the_signature_of_a_bundle() -> None:
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
 
 
+def test_the_bytes_do_not_depend_on_the_process() -> None:
+    """The converter's own order of operator sets follows from the seed of Python's hashes."""
+    found = onnx.load_from_string(trained(made(count=500)).onnx.data)
+
+    assert [item.domain for item in found.opset_import] == ["", "ai.onnx.ml"]
+
+
 def test_a_loaded_model_answers_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     given = made(count=500)
     model = trained(given).onnx
