@@ -77,15 +77,19 @@ class Api:
         return await self.call("PATCH", path, patch, "application/merge-patch+json")
 
     async def follow(self, path: str, **query: str) -> AsyncIterator[tuple[str, Body]]:
-        """What is there and every change of it, as type and object, until cancelled."""
+        """What is there and every change of it, as type and object, until cancelled.
+
+        A stream the server ends, as it does where a CRD has just changed, is begun anew.
+        """
         asked = {"watch": "true", **query}
-        async with self._opened().get(path, params=asked) as answer:
-            answer.raise_for_status()
-            async for line in answer.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise RuntimeError(f"watch of {path}: {event['object'].get('message')}")
-                yield event["type"], event["object"]
+        while True:
+            async with self._opened().get(path, params=asked) as answer:
+                answer.raise_for_status()
+                async for line in answer.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise RuntimeError(f"watch of {path}: {event['object'].get('message')}")
+                    yield event["type"], event["object"]
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -114,10 +118,15 @@ class Progress:
     async def reached(self, condition: str, count: int, seconds: float) -> float:
         """Wait until so many objects have met a condition; when the last of them did."""
         times = self._seen[condition]
-        async with asyncio.timeout(seconds):
-            while len(times) < count:
-                self._news.clear()
-                await self._news.wait()
+        try:
+            async with asyncio.timeout(seconds):
+                while len(times) < count:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError as error:
+            seen = ", ".join(f"{len(some)} {name}" for name, some in self._seen.items())
+            said = f"not {count} {condition} within {seconds:.0f} s, but {seen}"
+            raise TimeoutError(said) from error
         return max(times.values(), default=time.monotonic())
 
     def count(self, condition: str) -> int:

@@ -50,7 +50,11 @@ class Latest:
 
 @dataclass
 class Pods:
-    """Deployments get ready pods, Services their endpoints, HTTPRoutes are accepted."""
+    """Deployments get ready pods, Services their endpoints, HTTPRoutes are accepted.
+
+    Of a Deployment's pods nobody sees more than its status and endpoints, so there are no others;
+    a Job gets a real one, which starts for ever.
+    """
 
     api: Api
     of: dict[Place, dict[str, list[str]]] = field(default_factory=lambda: defaultdict(dict))
@@ -59,7 +63,8 @@ class Pods:
     """The pods of each revision."""
     _services: dict[Place, Body] = field(default_factory=dict)
     _slices: set[Place] = field(default_factory=set)
-    _jobs: Latest = field(default_factory=Latest)
+    _work: Latest = field(default_factory=Latest)
+    _jobs_seen: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
         """Play until cancelled."""
@@ -67,14 +72,14 @@ class Pods:
             ("/apis/apps/v1/deployments", self._deployment),
             ("/api/v1/services", self._service),
             ("/apis/gateway.networking.k8s.io/v1/httproutes", self._route),
+            ("/apis/batch/v1/jobs", self._job),
         )
         async with background(*(self._watch(path, told) for path, told in watched)):
             await asyncio.Event().wait()
 
     async def _watch(self, path: str, told: Callable[[str, Body], None]) -> None:
-        while True:
-            async for type_, body in self.api.follow(path, labelSelector=MANAGED):
-                told(type_, body)
+        async for type_, body in self.api.follow(path, labelSelector=MANAGED):
+            told(type_, body)
 
     def _deployment(self, type_: str, body: Body) -> None:
         metadata = body["metadata"]
@@ -91,7 +96,7 @@ class Pods:
         states = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
         status = {"observedGeneration": metadata["generation"], **dict.fromkeys(states, count)}
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status"
-        self._jobs.submit(path, lambda: self._patch(path, {"status": status}))
+        self._work.submit(path, lambda: self._patch(path, {"status": status}))
 
     def _service(self, type_: str, body: Body) -> None:
         place = (body["metadata"]["namespace"], body["metadata"]["name"])
@@ -99,7 +104,7 @@ class Pods:
             self._services.pop(place, None)
         else:
             self._services[place] = body
-        self._jobs.submit(place, lambda: self._slice(place))
+        self._work.submit(place, lambda: self._slice(place))
 
     def _route(self, type_: str, body: Body) -> None:
         metadata = body["metadata"]
@@ -123,12 +128,32 @@ class Pods:
             f"/apis/gateway.networking.k8s.io/v1/namespaces/{metadata['namespace']}"
             f"/httproutes/{metadata['name']}/status"
         )
-        self._jobs.submit(path, lambda: self._patch(path, {"status": {"parents": [parent]}}))
+        self._work.submit(path, lambda: self._patch(path, {"status": {"parents": [parent]}}))
+
+    def _job(self, type_: str, body: Body) -> None:
+        metadata, template = body["metadata"], body["spec"]["template"]
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods"
+        if type_ != "ADDED" or path + metadata["name"] in self._jobs_seen:
+            return
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "controller": True}
+        owner |= {name: metadata[name] for name in ("name", "uid")}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": metadata["name"],
+                "labels": template["metadata"]["labels"],
+                "ownerReferences": [owner],
+            },
+            "spec": template["spec"],
+        }
+        self._jobs_seen.add(path + metadata["name"])
+        self._work.submit(path + metadata["name"], lambda: self._post(path, pod))
 
     def _refresh(self, of: Place) -> None:
         for place, body in self._services.items():
             if (place[0], body["metadata"]["labels"][DEPLOYMENT]) == of:
-                self._jobs.submit(place, lambda place=place: self._slice(place))  # type: ignore[misc]
+                self._work.submit(place, lambda place=place: self._slice(place))  # type: ignore[misc]
 
     async def _slice(self, place: Place) -> None:
         """Write the endpoints of a Service, or take them away with it."""
@@ -146,8 +171,7 @@ class Pods:
             return
         marks = {**service["metadata"]["labels"], "kubernetes.io/service-name": name}
         self._slices.add(place)
-        await self.api.call(
-            "POST",
+        await self._post(
             path,
             {
                 "apiVersion": "discovery.k8s.io/v1",
@@ -173,6 +197,9 @@ class Pods:
             }
             for number, pod in enumerate(pods)
         ]
+
+    async def _post(self, path: str, body: Body) -> None:
+        await self.api.call("POST", path, body)
 
     async def _patch(self, path: str, patch: Body) -> None:
         try:
