@@ -327,21 +327,17 @@ def test_a_bad_candidate_is_rolled_back_and_stable_is_not_touched(serving: Stage
 
 
 def test_a_pass_that_changes_nothing_makes_no_request(serving: Stage) -> None:
-    assert serving.operator is not None
-    serving.operator.wait_idle()
-    mark = serving.audit.mark()
+    operator = serving.operator
+    assert operator is not None
+    operator.wait_idle()
 
-    serving.kubectl(
-        "label", "modeldeployment", NAME, "-n", serving.namespace, "looked=at", "--overwrite"
-    )
-    passes = serving.operator.metric("tidemill_operator_passes_total")
-    serving.wait(
-        lambda: (
-            serving.operator and serving.operator.metric("tidemill_operator_passes_total") >= passes
-        ),
-        "a pass",
-    )
-    serving.operator.wait_idle()
+    def passes() -> float:
+        return operator.metric("tidemill_operator_passes_total", kind="ModelDeployment")
+
+    before, mark = passes(), serving.audit.mark()
+    serving.kubectl("label", "modeldeployment", NAME, "-n", serving.namespace, "looked=at")
+    serving.wait(lambda: passes() > before, "a pass")
+    operator.wait_idle()
 
     asked = [item for item in serving.audit.since(mark) if item.resource != "leases"]
     assert [item for item in asked if item.verb != "watch"] == []
@@ -406,9 +402,7 @@ def test_a_service_of_somebody_else_is_never_touched(stage: Stage) -> None:
     assert stage.told("Stalled") == ("True", "NameConflict")
     assert stage.get("service", NAME)["spec"] == before["spec"]
     stage.kubectl("delete", "service", NAME, "-n", stage.namespace)
-    stage.kubectl(
-        "label", "modeldeployment", NAME, "-n", stage.namespace, "look=again", "--overwrite"
-    )
+    stage.kubectl("label", "modeldeployment", NAME, "-n", stage.namespace, "look=again")
     stage.until_serves("delays-v1")
     assert stage.told("Stalled") == ("", "")
 
@@ -462,10 +456,12 @@ def test_it_scales_by_its_scale_subresource(serving: Stage) -> None:
 def test_everything_goes_with_the_deployment_but_the_models(serving: Stage) -> None:
     serving.kubectl("delete", "modeldeployment", NAME, "-n", serving.namespace)
 
-    for kind in ("deployments", "services", "httproutes", "controllerrevisions", "pods"):
-        serving.wait(
-            lambda kind=kind: not serving.kubectl.all(kind, serving.namespace), f"no {kind}"
-        )
+    kinds = ("deployments", "services", "httproutes", "controllerrevisions", "pods")
+
+    def left() -> list[Body]:
+        return [item for kind in kinds for item in serving.kubectl.all(kind, serving.namespace)]
+
+    serving.wait(lambda: not left(), "no child left")
     assert serving.get("modelversion", "delays-v1")
 
 

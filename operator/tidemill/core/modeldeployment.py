@@ -155,7 +155,7 @@ def plan_modeldeployment(observed: Observed) -> Plan:
     before = deployment.status
     events = (*story(before.conditions, status.conditions, course.taken), *course.told)
     if _claimed(course.status) != _claimed(before):
-        return Plan(claim=wire, events=events)
+        return Plan(claim=_with_conflict(before, status).to_wire(), events=events)
     changed = wire != before.to_wire()
     return Plan(
         apply=_children(observed, status),
@@ -401,6 +401,19 @@ def _claimed(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
             "url": "",
         }
     )
+
+
+def _with_conflict(
+    before: ModelDeploymentStatus, status: ModelDeploymentStatus
+) -> ModelDeploymentStatus:
+    """A conflict of names is found where children are written: until then a claim keeps it."""
+    stalled = find(before.conditions, "Stalled")
+    if stalled is None or stalled.reason != Reason.NAME_CONFLICT:
+        return status
+    kept = {item.type: item for item in before.conditions if item.reason == stalled.reason}
+    others = [item for item in status.conditions if item.type not in (*kept, "Reconciling")]
+    held = sorted([*kept.values(), *others], key=lambda item: (item.type != "Ready", item.type))
+    return status.model_copy(update={"conditions": tuple(held)})
 
 
 def _reported(observed: Observed, course: _Course) -> ModelDeploymentStatus:

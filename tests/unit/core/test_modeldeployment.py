@@ -917,6 +917,27 @@ def test_prometheus_that_is_away_is_said_of_the_watch() -> None:
     assert world.condition("Monitored")[:2] == ("True", "NoDrift")
 
 
+def test_a_claim_keeps_a_conflict_of_names() -> None:
+    world = World().serving()
+    body = copy.deepcopy(world.md)
+    conflict = {
+        "reason": "NameConflict", "message": "Service delays exists.", "observedGeneration": 1,
+        "lastTransitionTime": stamp(),
+    }  # fmt: skip
+    body["status"]["conditions"] = [
+        {"type": "Ready", "status": "False", **conflict},
+        {"type": "Stalled", "status": "True", **conflict},
+    ]
+    world.put(body)
+    world.approve("delays-v2", dataEnd=SPRING)
+
+    world.step()
+
+    assert world.status["candidate"]["modelVersion"] == "delays-v2"
+    assert world.condition("Ready") == ("False", "NameConflict", "Service delays exists.")
+    assert world.condition("Stalled")[:2] == ("True", "NameConflict")
+
+
 def test_what_is_being_deleted_is_left_to_the_garbage_collector() -> None:
     world = World().serving()
     body = copy.deepcopy(world.md)
