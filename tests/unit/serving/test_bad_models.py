@@ -30,10 +30,12 @@ def test_a_slow_model_says_the_same_later(bundle: Path, model: bytes, tmp_path: 
     made = slow_bundle(None, (bundle / "bundle.json").as_uri(), milliseconds=60)
     fetch(made["uri"], made["digest"], tmp_path)
     served = OnnxModel(read_bundle(tmp_path))
-    start = time.perf_counter()
-    scores = served.predict(Batch.of_rows(GOLDEN, served.layout))
+    rows = Batch.of_rows(GOLDEN, served.layout)
+    right = OnnxModel(read_bundle(bundle))
+    scores = served.predict(rows)
 
-    assert time.perf_counter() - start > 0.05
+    # The best of a few, as the machine may be busy; the fast one takes well under a millisecond.
+    assert _best_of_five(served, rows) > 10 * _best_of_five(right, rows)
     assert scores.tolist() == pytest.approx(score(model, GOLDEN))
     assert served.inline_rows == 0
 
@@ -48,3 +50,12 @@ def test_a_store_of_the_bucket_will_do(bundle: Path) -> None:
     assert made["uri"].startswith("s3://artifacts/tidemill/c1/team/records/delays-wrong-")
     path = made["uri"].removeprefix("s3://artifacts/")
     assert obstore.head(bucket, path)["size"] > 0
+
+
+def _best_of_five(model: OnnxModel, rows: Batch) -> float:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        model.predict(rows)
+        times.append(time.perf_counter() - start)
+    return min(times)
