@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, for what has to go on while a test waits."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _PATIENCE = 60.0
+_CLOSING = 5.0
 
 
 class Background:
@@ -66,6 +68,10 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                while vars(self.loop)["_transports"]:  # TLS takes its leave of the other end
+                    await asyncio.sleep(0.01)
         for task in dead:
             if not task.cancelled():
                 task.result()

@@ -61,7 +61,8 @@ class Stage:
             raise AssertionError(f"the proxy failed: {self.proxy.troubles[0]!r}")
         for operator in self.started:
             for line in operator.lines():
-                assert "trace" not in line, f"{line['message']}:\n{line['trace']}"
+                ours = str(line["logger"]).startswith("tidemill")
+                assert not (ours and "trace" in line), f"{line['message']}:\n{line['trace']}"
 
     def make_namespace(self) -> str:
         """Make a namespace nobody has used yet and return its name."""

@@ -133,14 +133,14 @@ class Lane:
         if crash is not None:
             wait_for(
                 lambda: not operator.alive or cycle.is_settled(stage, namespace),
-                _PATIENCE, f"death at {crash}", 0.03,
+                _PATIENCE, f"death at {crash}", 0.1,
             )  # fmt: skip
             stage.proxy.rules = ()
             if operator.alive:
                 return None
             operator.kill()
             stage.start()
-        wait_for(lambda: cycle.is_settled(stage, namespace), _PATIENCE, "the end of the cycle")
+        wait_for(lambda: cycle.is_settled(stage, namespace), _PATIENCE, "the end of the cycle", 0.1)
         self.settled[namespace] = len(stage.proxy.log)
         return outcome(stage, namespace, since)
 
