@@ -4,11 +4,9 @@ Everything that tells us of an object goes through `put` and `remove`: kopf's st
 informer, lists, and the answers to our own writes. Whatever is older than what is held or than
 the deletion last heard of is refused, so it does not matter which stream brings it first.
 
-Bodies are held as compact JSON without managedFields, a sixth of what a tree of dicts takes; the
-few that are in use are kept decoded.
+Bodies are held packed and without managedFields; the few that are in use are kept decoded.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from tidemill.api.base import GROUP, REQUEST_ANNOTATION
 from tidemill.core.identity import controller_uid
 from tidemill.core.plan import Body
+from tidemill.shell.packing import Packing
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -55,6 +54,7 @@ class Record:
     """Type and status, for our own kinds."""
     references: tuple[Key, ...]
     payload: bytes
+    """The body, packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,12 @@ class Store:
         references: References = lambda body: (),
         *,
         missed: Callable[[str], None] = lambda kind: None,
-        decoded: int = 512,
+        decoded: int = 256,
         tombstones: int = 10_000,
     ) -> None:
         self._references = references
         self._missed = missed
+        self._packing = Packing()
         self._records: dict[str, dict[tuple[str, str], Record]] = {}
         self._names: dict[tuple[str, str], set[str]] = {}
         self._labelled: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
@@ -229,7 +230,7 @@ class Store:
         if held is not None and held[0] is record:
             self._decoded.move_to_end(key)
             return held[1]
-        body: Body = json.loads(record.payload)
+        body = self._packing.unpack(key.kind, record.payload)
         self._decoded[key] = (record, body)
         self._decoded.move_to_end(key)
         if len(self._decoded) > self._limits[0]:
@@ -237,11 +238,12 @@ class Store:
         return body
 
     def _link(self, key: Key, record: Record) -> None:
-        self._records.setdefault(key.kind, {})[key[1:]] = record
+        place = key[1:]
+        self._records.setdefault(key.kind, {})[place] = record
         self._names.setdefault((key.kind, key.namespace), set()).add(key.name)
         self._uids[record.uid] = key
         for label, value in record.labels:
-            self._labelled.setdefault((key.kind, label, value), set()).add(key[1:])
+            self._labelled.setdefault((key.kind, label, value), set()).add(place)
         if record.owner:
             self._children.setdefault(record.owner, set()).add(key)
         for target in record.references:
@@ -261,15 +263,14 @@ class Store:
 
     def _to_record(self, body: Body) -> Record:
         metadata = body["metadata"]
-        slim = stripped(body)
         return Record(
-            uid=metadata["uid"],
+            uid=intern(metadata["uid"]),
             version=int(metadata["resourceVersion"]),
             generation=metadata.get("generation", 0),
-            created=metadata.get("creationTimestamp", ""),
+            created=intern(metadata.get("creationTimestamp", "")),
             deleting="deletionTimestamp" in metadata,
             request=(metadata.get("annotations") or {}).get(REQUEST_ANNOTATION, ""),
-            owner=controller_uid(body) or "",
+            owner=intern(controller_uid(body) or ""),
             labels=tuple(
                 (intern(label), intern(value))
                 for label, value in _labels(body).items()
@@ -277,7 +278,7 @@ class Store:
             ),
             conditions=_conditions(body),
             references=tuple(self._references(body)),
-            payload=json.dumps(slim, separators=(",", ":")).encode(),
+            payload=self._packing.pack(stripped(body)),
         )
 
 
