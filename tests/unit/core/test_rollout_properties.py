@@ -91,6 +91,7 @@ def look(world: World, before: dict[str, Any]) -> None:
         assert stable["revision"] == before["candidate"]["revision"]
         assert before["stable"]["revision"] in status["retiring"]
     if candidate and stable:
+        assert rollout, "a candidate is there only in a rollout"
         assert candidate["revision"] != stable["revision"]
         assert candidate["weight"] + stable["weight"] == 100
         assert rollout["weight"] in (0, *STEPS)
@@ -98,6 +99,7 @@ def look(world: World, before: dict[str, Any]) -> None:
         refused = {item["digest"] for item in status["refused"] if item["specHash"] == now}
         assert candidate["digest"] not in refused
     if rollout:
+        assert candidate, "a rollout is there only for a candidate"
         same = before.get("rollout") and before["candidate"]["revision"] == candidate["revision"]
         if same and rollout["weight"] > before["rollout"]["weight"]:
             assert rollout["weight"] == STEPS[rollout["step"]], "weights are those of steps"
