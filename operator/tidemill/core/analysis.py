@@ -82,12 +82,6 @@ def next_at(
     return begin + timedelta(seconds=(max(periods, 0) + 1) * policy.period_seconds)
 
 
-def is_news(rollout: RolloutStatus, taken: Analysed) -> bool:
-    """Whether a measurement counts, or says something else than the one before."""
-    counted = taken.verdict in (Verdict.FAILED, Verdict.ERROR)
-    return counted or taken.verdict != rollout.verdict or rollout.errors > 0
-
-
 def parts(
     policy: Analysis, *, namespace: str, candidate: str, stable: str, seconds: int
 ) -> Mapping[str, str]:

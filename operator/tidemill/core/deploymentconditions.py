@@ -141,7 +141,7 @@ def story(
     told: list[Event] = []
     was, now = find(old, _ROLLOUT), find(new, _ROLLOUT)
     if move is not None:
-        told.append(_event(move.reason, move.message))
+        told += [_event(move.reason, move.message)] if move.told else []
     elif now is not None and (was is None or was.reason != now.reason):
         told.append(_event(now.reason, now.message))
     others = tell(

@@ -1,8 +1,9 @@
 """The standing watch: is live input still what the model learned from?
 
 Windows follow one another from a claimed anchor, status.monitor.windowStart. A window that shows
-what the one before showed is not written down; one that shows something else becomes the new
-anchor. While drifted windows are being counted, each is written down and none is left out.
+what the one before showed is not written down; one that shows something else, or counts, becomes
+the new anchor. A window without enough requests is passed over: it neither counts as drifted nor
+ends a row of drifted ones.
 
 Far more missing, unknown or invalid values than in the baseline are bad data, not drift: such a
 feature is named, and has no part in the verdict.
@@ -86,18 +87,14 @@ class Shown:
 def due(
     monitor: MonitorStatus | None, policy: Monitoring, *, scrape_seconds: int, now: datetime
 ) -> Window | None:
-    """The window to judge now: over, and scraped once more since.
-
-    The last one that is over; but while drifted windows are counted, the next in turn.
-    """
+    """The window to judge now: the last one that is over, and scraped once more since."""
     if monitor is None or monitor.window_start is None:
         return None
     begin, length = parse_time(monitor.window_start), timedelta(seconds=policy.window_seconds)
     over = (now - timedelta(seconds=scrape_seconds) - begin) // length
     if over < 1:
         return None
-    skipped = 0 if is_counting(monitor, policy) else over - 1
-    return Window(start=begin + skipped * length, seconds=policy.window_seconds)
+    return Window(start=begin + (over - 1) * length, seconds=policy.window_seconds)
 
 
 def next_at(
@@ -255,14 +252,10 @@ def begin(
     )
 
 
-def is_counting(monitor: MonitorStatus, policy: Monitoring) -> bool:
-    """Whether drifted windows are being counted: there is one, and not yet enough of them."""
-    return 0 < monitor.consecutive < policy.drift.consecutive_windows
-
-
 def is_news(monitor: MonitorStatus, policy: Monitoring, shown: Shown) -> bool:
     """Whether a window has to be written down: it counts, or shows something else than before."""
-    if is_counting(monitor, policy):
+    needed = policy.drift.consecutive_windows
+    if shown.verdict is Verdict.FAILED and monitor.consecutive < needed:
         return True
     before = (monitor.verdict, monitor.share, monitor.broken)
     return before != (shown.verdict, shown.share, shown.broken)

@@ -28,7 +28,7 @@ from tidemill.api.v1alpha1.modeldeployment import (
     Rollout,
     RolloutStatus,
 )
-from tidemill.core.analysis import Analysed, is_news, next_at
+from tidemill.core.analysis import Analysed, next_at
 from tidemill.core.candidates import Choice, Target
 from tidemill.core.conditions import MAX_MESSAGE, parse_time, rfc3339
 from tidemill.core.scaling import Workload, weight_of
@@ -123,10 +123,7 @@ class Seen:
     @property
     def hold_until(self) -> datetime | None:
         """Until when the present step lasts at least; None while its weight is not in force."""
-        if not self.reached or self.rollout.weight_since is None:
-            return None
-        hold = self.policy.canary.steps[self.rollout.step].hold_seconds
-        return parse_time(self.rollout.weight_since) + timedelta(seconds=hold)
+        return hold_until(self.policy, self.rollout)
 
     @property
     def deadline(self) -> datetime:
@@ -147,6 +144,8 @@ class Move:
     message: str
     again: datetime | None = None
     """When to look again, if no change comes first."""
+    told: bool = True
+    """Whether what is claimed is worth an Event."""
 
 
 def step_rollout(seen: Seen) -> Move:
@@ -167,6 +166,31 @@ def step_rollout(seen: Seen) -> Move:
         if move is not None:
             return move
     return _waiting(seen)
+
+
+def hold_until(policy: Rollout, rollout: RolloutStatus) -> datetime | None:
+    """Until when a step lasts at least; None while the step's weight is not in force."""
+    steps = policy.canary.steps
+    if rollout.weight_since is None or rollout.step >= len(steps):
+        return None
+    step = steps[rollout.step]
+    if rollout.weight != step.weight:
+        return None
+    return parse_time(rollout.weight_since) + timedelta(seconds=step.hold_seconds)
+
+
+def is_news(policy: Rollout, rollout: RolloutStatus, taken: Analysed) -> bool:
+    """Whether a measurement has to be written down: it counts, or says something else than before.
+
+    That a step which still holds has too few samples yet is nothing to write down.
+    """
+    if taken.verdict in (Verdict.FAILED, Verdict.ERROR) or rollout.errors > 0:
+        return True
+    until = hold_until(policy, rollout)
+    early = until is not None and taken.at < until and not rollout.verdict
+    if early and taken.verdict is Verdict.NO_DATA:
+        return False
+    return taken.verdict != rollout.verdict
 
 
 def _begin(seen: Seen) -> Move:
@@ -303,7 +327,7 @@ def _measured(seen: Seen) -> Seen:
     taken = seen.analysed
     if taken is None or seen.rollout.weight_since is None:
         return seen
-    if not is_news(seen.rollout, taken):
+    if not is_news(seen.policy, seen.rollout, taken):
         return seen
     before = seen.rollout
     failures = before.failures + (taken.verdict is Verdict.FAILED)
@@ -408,7 +432,12 @@ def _observed(seen: Seen) -> Move | None:
     said = f"{seen.place.capitalize()}: {seen.achieved} % of requests, measuring."
     again = seen.now + timedelta(seconds=seen.scrape_seconds)
     return Move(
-        status=status, complete=False, reason=Reason.STEP_HOLDING, message=said, again=again
+        status=status,
+        complete=False,
+        reason=Reason.STEP_HOLDING,
+        message=said,
+        again=again,
+        told=False,
     )
 
 
@@ -465,7 +494,7 @@ def _without_data(seen: Seen, said: str) -> Move:
 
 
 def _waiting(seen: Seen) -> Move:
-    """Nothing to claim: say what is waited for, and until when."""
+    """Nothing to claim but perhaps a measurement: say what is waited for, and until when."""
     rollout = seen.rollout
     if (seen.held and not seen.reached) or (seen.policy.paused and _could_go_on(seen)):
         return _stay(seen, Reason.PAUSED, _paused(seen), _next_look(seen))
@@ -532,7 +561,11 @@ def _trouble(seen: Seen) -> str:
 
 
 def _stay(seen: Seen, reason: str, message: str, again: datetime | None = None) -> Move:
-    return Move(status=seen.status, complete=False, reason=reason, message=message, again=again)
+    rollout = seen.status.rollout
+    bad = rollout is not None and rollout.verdict in (Verdict.FAILED, Verdict.ERROR)
+    return Move(
+        status=seen.status, complete=False, reason=reason, message=message, again=again, told=bad
+    )
 
 
 _UNMEASURED: dict[str, object] = {"measured_at": None, "verdict": "", "message": ""}

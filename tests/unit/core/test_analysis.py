@@ -201,24 +201,6 @@ def test_with_all_traffic_on_the_candidate_the_distance_judges_nothing() -> None
     assert taken.verdict is Verdict.SUCCESSFUL
 
 
-NEWS = {
-    "the first success is news": ("", 0, Verdict.SUCCESSFUL, True),
-    "a success after a success is none": ("Successful", 0, Verdict.SUCCESSFUL, False),
-    "every failure counts": ("Failed", 0, Verdict.FAILED, True),
-    "every error counts": ("Error", 1, Verdict.ERROR, True),
-    "a success ends a row of errors": ("Successful", 2, Verdict.SUCCESSFUL, True),
-    "still no data is none": ("NoData", 0, Verdict.NO_DATA, False),
-}
-
-
-@pytest.mark.parametrize(("before", "errors", "verdict", "news"), NEWS.values(), ids=NEWS)
-def test_is_news(before: str, errors: int, verdict: Verdict, news: bool) -> None:
-    rollout = ROLLOUT.model_copy(update={"verdict": before, "errors": errors})
-    taken = Analysed(at=SLOT.at, verdict=verdict, message="")
-
-    assert analysis.is_news(rollout, taken) is news
-
-
 @pytest.mark.parametrize(
     ("quantile", "said"), [("0.99", "p99"), ("0.5", "p50"), ("0.999", "p99.9")]
 )

@@ -126,8 +126,8 @@ def test_a_whole_canary() -> None:
     said = "delays-v2 took over: error-rate 0 <= 0.01 (n=300)."
     assert world.condition("RolloutComplete") == ("True", "Promoted", said)
     assert [item.reason for item in world.events[told:]] == [
-        "RolloutStarted", "StepStarted", "StepHolding", "StepHolding", "StepStarted",
-        "StepStarted", "StepHolding", "StepHolding", "Promoting", "Promoted", "Collecting",
+        "RolloutStarted", "StepStarted", "StepStarted", "StepStarted", "Promoting", "Promoted",
+        "Collecting",
     ]  # fmt: skip
     assert not any(item.warning for item in world.events[told:])
     assert world.scales() == {second: 2}

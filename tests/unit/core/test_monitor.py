@@ -30,7 +30,6 @@ def collecting(**more: Any) -> MonitorStatus:
     return MonitorStatus.model_validate({"windowStart": stamp(), **more})
 
 
-DRIFTING: dict[str, Any] = {"verdict": "Failed", "consecutive": 1}
 DUE: dict[str, tuple[MonitorStatus | None, float, Window | None]] = {
     "nothing is watched": (None, HOUR + 15, None),
     "the window is not over": (collecting(), HOUR - 1, None),
@@ -39,13 +38,6 @@ DUE: dict[str, tuple[MonitorStatus | None, float, Window | None]] = {
     "it stays due until the next one is": (collecting(), 2 * HOUR + 14, FIRST),
     "of several the last is due": (
         collecting(), 5 * HOUR + 15, Window(start=at(hours=4), seconds=HOUR)
-    ),
-    "but while drifted ones are counted the next in turn": (
-        collecting(**DRIFTING), 5 * HOUR + 15, FIRST
-    ),
-    "and not when there are enough of them": (
-        collecting(verdict="Failed", consecutive=2), 5 * HOUR + 15,
-        Window(start=at(hours=4), seconds=HOUR),
     ),
 }  # fmt: skip
 
@@ -265,12 +257,12 @@ def test_a_good_window_ends_the_count() -> None:
     assert (last.consecutive, last.first_drifted, last.data_after) == (0, None, None)
 
 
-def test_a_window_without_data_neither_counts_nor_ends_the_count() -> None:
-    first, few, again = steps(BAD, FEW, BAD)
+def test_windows_without_data_are_passed_over_and_written_once() -> None:
+    first, few, fewer, again = steps(BAD, FEW, FEW, BAD)
 
     assert first.monitor is not None and few.monitor is not None and again.monitor is not None
-    assert few.monitor.consecutive == 1
-    assert few.monitor.window_start == stamp(hours=2), "the next window in turn is the next one"
+    assert (few.monitor.verdict, few.monitor.consecutive) == ("NoData", 1)
+    assert fewer is few
     assert again.monitor.consecutive == 2
     assert again.episode is not None
     assert again.episode.since == stamp()

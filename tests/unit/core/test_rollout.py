@@ -16,7 +16,7 @@ from tidemill.api.v1alpha1.modeldeployment import (
 from tidemill.core.analysis import Analysed
 from tidemill.core.candidates import Choice, Target
 from tidemill.core.revisions import Model
-from tidemill.core.rollout import Move, Seen, step_rollout
+from tidemill.core.rollout import Move, Seen, is_news, step_rollout
 from tidemill.core.scaling import Trouble, Workload
 from tidemill.core.verdicts import Verdict
 
@@ -792,6 +792,44 @@ def test_without_a_route_the_weight_shown_is_the_one_achieved() -> None:
 
     assert (raised.candidate, raised.stable) == (role("new", 0), role("old", 100))
     assert (seen.candidate, seen.stable) == (role("new", 33), role("old", 67))
+
+
+NEWS = {
+    "the first success is news": ("", 0, Verdict.SUCCESSFUL, 300, True),
+    "a success after a success is none": ("Successful", 0, Verdict.SUCCESSFUL, 300, False),
+    "every failure counts": ("Failed", 0, Verdict.FAILED, 300, True),
+    "every error counts": ("Error", 1, Verdict.ERROR, 300, True),
+    "a success ends a row of errors": ("Successful", 2, Verdict.SUCCESSFUL, 300, True),
+    "too few samples while a step holds are none": ("", 0, Verdict.NO_DATA, 309, False),
+    "after the hold they are": ("", 0, Verdict.NO_DATA, 310, True),
+    "once": ("NoData", 0, Verdict.NO_DATA, 340, False),
+    "too few after enough are news": ("Successful", 0, Verdict.NO_DATA, 300, True),
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "errors", "verdict", "seconds", "news"), NEWS.values(), ids=NEWS
+)
+def test_what_a_measurement_says_is_written_when_it_is_news(
+    before: str, errors: int, verdict: Verdict, seconds: float, news: bool
+) -> None:
+    rollout = STEP.model_copy(update={"verdict": before, "errors": errors})
+
+    assert is_news(POLICY, rollout, judged(verdict, "", seconds)) is news
+
+
+QUIET = {
+    "a weight that is seen": (WRITTEN, False),
+    "a first success": (CLAIMS["a first success is written down"][0], False),
+    "a counted failure": (CLAIMS["a failure within the limit is counted"][0], True),
+    "a step that begins": (STARTING, True),
+    "a step that is over": (DONE, True),
+}
+
+
+@pytest.mark.parametrize(("seen", "told"), QUIET.values(), ids=QUIET)
+def test_events_tell_what_happens_to_the_rollout(seen: Seen, told: bool) -> None:
+    assert step_rollout(seen).told is told
 
 
 ALL = [case[0] for table in (WAITS, CLAIMS, REFUSALS, DEADLINES) for case in table.values()]

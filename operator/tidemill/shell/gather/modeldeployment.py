@@ -33,6 +33,7 @@ from tidemill.core.plan import Body
 from tidemill.core.podtrouble import trouble_of
 from tidemill.core.queries import Point
 from tidemill.core.revisions import Revision, read_all
+from tidemill.core.rollout import is_news
 from tidemill.core.scaling import Workload, weight_of
 from tidemill.core.traffic import Claimant, Roads, contested, read_route
 from tidemill.errors import TerminalError, TransientError
@@ -349,7 +350,7 @@ async def _with_measurement(seen: Observed, metrics: Metrics) -> Observed:
     except (TransientError, TerminalError) as error:
         measurement = replace(measurement, trouble=str(error))
     taken: Analysed = analysis.judge(policy, measurement, weight=rollout.weight)
-    if not analysis.is_news(rollout, taken):
+    if not is_news(deployment.spec.rollout, rollout, taken):
         _old_news.remember(uid, "rollout", of)
     return replace(seen, analysed=taken)
 
