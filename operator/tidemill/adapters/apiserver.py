@@ -9,7 +9,6 @@ again every minute and after a 401, and raises by one table:
                      QuotaExceeded
 """
 
-import json
 import random
 import ssl
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
+from pydantic_core import from_json, to_json
 
 from tidemill import __version__
 from tidemill.adapters.resources import ResourceType, type_of
@@ -316,7 +316,7 @@ class ApiServer:
         response = await self._send(request, _REQUEST)
         try:
             raw = await response.read()
-            answer: Body = json.loads(raw)
+            answer: Body = from_json(raw, cache_strings="keys")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TransientError(f"{request.verb} {request.path}: {_said(error)}") from error
         finally:
@@ -343,7 +343,7 @@ class ApiServer:
         headers = {**self._headers, "Accept": _JSON}
         data = None
         if request.body is not None:
-            data = json.dumps(request.body, separators=(",", ":")).encode()
+            data = to_json(request.body)
             headers["Content-Type"] = request.content_type
         begun, code = time.monotonic(), 0
         try:
@@ -419,7 +419,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 def _parse_event(line: bytes) -> WatchEvent:
     try:
-        event = json.loads(line)
+        event = from_json(line, cache_strings="keys")
         type_, body = event["type"], event["object"]
         if type_ == "ERROR":
             raise TransientError(f"the watch ended: {body.get('code')} {body.get('message')}")
@@ -435,7 +435,7 @@ async def _failure(
     request: _Request, response: aiohttp.ClientResponse
 ) -> TransientError | TerminalError:
     try:
-        status = json.loads(await response.read())
+        status = from_json(await response.read())
         status = status if isinstance(status, dict) else {}
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         status = {}
