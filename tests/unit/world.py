@@ -25,9 +25,10 @@ from tidemill.api.documents.bundle import (
 from tidemill.api.documents.profile import Profile, ValueType
 from tidemill.api.v1alpha1 import ModelVersion
 from tidemill.core.conditions import rfc3339
+from tidemill.core.deploymentview import Observed
 from tidemill.core.holds import differences
 from tidemill.core.identity import LABEL_MODELDEPLOYMENT, LABEL_REVISION, stable_hash
-from tidemill.core.modeldeployment import Observed, plan_modeldeployment
+from tidemill.core.modeldeployment import plan_modeldeployment
 from tidemill.core.plan import Event, Plan
 from tidemill.core.queries import PART
 from tidemill.errors import TransientError

@@ -14,7 +14,7 @@ from tidemill.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from tidemill.core.candidates import Choice
 from tidemill.core.conditions import condition, find
 from tidemill.core.plan import Event
-from tidemill.core.rollout import Move
+from tidemill.core.rolloutview import Move
 from tidemill.core.scaling import Workload
 from tidemill.core.story import tell
 

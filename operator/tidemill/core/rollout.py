@@ -13,139 +13,29 @@ stable once it has all its pods; that moves pointers and restarts nothing.
 The way down is one claim from anywhere: the weight goes at once, the pods after the drain.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from tidemill.api.reasons import Reason
 from tidemill.api.v1alpha1.modeldeployment import (
     ModelDeploymentStatus,
     OnNoData,
-    PastRollout,
     Phase,
-    Refused,
     RevisionStatus,
     Rollout,
     RolloutStatus,
 )
 from tidemill.core.analysis import Analysed, next_at
-from tidemill.core.candidates import Choice, Target
+from tidemill.core.candidates import Target
 from tidemill.core.conditions import MAX_MESSAGE, parse_time, rfc3339
-from tidemill.core.scaling import Workload, weight_of
+from tidemill.core.rolloutends import ended, inconclusive, promotion, rolled_back, weighed
+from tidemill.core.rolloutview import Move, Seen, hold_until
+from tidemill.core.scaling import weight_of
 from tidemill.core.verdicts import Verdict
 
 MOST_RETIRING = 8
-MOST_REFUSED = 10
 TRY_AGAIN_SECONDS = 600
 """When a rollout that ended without a verdict is tried again, at the latest."""
-
-Outcome = Literal["Promoted", "RolledBack", "Superseded", "Inconclusive"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """Everything the next move of a rollout may depend on, as of `now`."""
-
-    now: datetime
-    generation: int
-    spec_hash: str
-    """Of the spec without replicas; a model is refused under it."""
-    replicas: int
-    """spec.replicas."""
-    policy: Rollout
-    scrape_seconds: int
-    status: ModelDeploymentStatus
-    choice: Choice
-    """What should serve."""
-    asked: str = ""
-    """promote, skip, abort or retry, if a request asks this rollout for it now."""
-    released: bool = False
-    """A request has asked this candidate up, whether or not rollouts are paused."""
-    pods: Workload = Workload()
-    """The candidate's."""
-    wanted: int = 1
-    """How many pods the candidate has to have for its step."""
-    scraped: frozenset[str] | None = None
-    """Pods Prometheus has two samples of; None: it could not be asked, or was not."""
-    prometheus: bool = True
-    """Whether there is a Prometheus to ask."""
-    routed: bool = True
-    """Weights are those of a route, not shares of the pods."""
-    in_force: bool = False
-    """Requests are seen to be shared as claimed."""
-    achieved: int = 0
-    """The candidate's share of the requests, in percent, as seen."""
-    route_trouble: str = ""
-    """What the Gateway says against the route."""
-    analysed: Analysed | None = None
-    """A measurement that was due, judged."""
-
-    @property
-    def rollout(self) -> RolloutStatus:
-        """The rollout under way; only asked for where there is one."""
-        if self.status.rollout is None:
-            raise ValueError("no rollout is under way")
-        return self.status.rollout
-
-    @property
-    def candidate(self) -> RevisionStatus:
-        """The candidate; only asked for where there is one."""
-        if self.status.candidate is None:
-            raise ValueError("there is no candidate")
-        return self.status.candidate
-
-    @property
-    def last(self) -> bool:
-        """All steps are over; only the pods for all traffic are waited for."""
-        return self.rollout.step >= len(self.policy.canary.steps)
-
-    @property
-    def place(self) -> str:
-        """Which step it is, for messages."""
-        return f"step {min(self.rollout.step + 1, self.steps)} of {self.steps}"
-
-    @property
-    def steps(self) -> int:
-        """How many steps there are."""
-        return len(self.policy.canary.steps)
-
-    @property
-    def reached(self) -> bool:
-        """The step's weight is claimed."""
-        step_weight = weight_of(self.policy.canary.steps, self.rollout.step)
-        return not self.last and self.rollout.weight == step_weight
-
-    @property
-    def held(self) -> bool:
-        """Nothing may move up."""
-        return self.policy.paused and not self.released
-
-    @property
-    def hold_until(self) -> datetime | None:
-        """Until when the present step lasts at least; None while its weight is not in force."""
-        return hold_until(self.policy, self.rollout)
-
-    @property
-    def deadline(self) -> datetime:
-        """Until when the present step may last."""
-        most = timedelta(seconds=self.policy.step_deadline_seconds)
-        return parse_time(self.rollout.step_started) + most
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """Where the rollout stands next."""
-
-    status: ModelDeploymentStatus
-    """To be claimed where it differs from what was seen."""
-    complete: bool | None
-    """The RolloutComplete condition: no rollout is under way and none was refused."""
-    reason: str
-    message: str
-    again: datetime | None = None
-    """When to look again, if no change comes first."""
-    told: bool = True
-    """Whether what is claimed is worth an Event."""
 
 
 def step_rollout(seen: Seen) -> Move:
@@ -166,17 +56,6 @@ def step_rollout(seen: Seen) -> Move:
         if move is not None:
             return move
     return _waiting(seen)
-
-
-def hold_until(policy: Rollout, rollout: RolloutStatus) -> datetime | None:
-    """Until when a step lasts at least; None while the step's weight is not in force."""
-    steps = policy.canary.steps
-    if rollout.weight_since is None or rollout.step >= len(steps):
-        return None
-    step = steps[rollout.step]
-    if rollout.weight != step.weight:
-        return None
-    return parse_time(rollout.weight_since) + timedelta(seconds=step.hold_seconds)
 
 
 def is_news(policy: Rollout, rollout: RolloutStatus, taken: Analysed) -> bool:
@@ -274,10 +153,10 @@ def _superseded(seen: Seen) -> Move | None:
     else:
         why = seen.choice.message or "spec asks for what serves already."
     said = f"{seen.candidate.model_version} is no candidate any more: {why}"
-    ended = _ended(seen, "Superseded", Reason.SUPERSEDED, said)
+    over = ended(seen, "Superseded", Reason.SUPERSEDED, said)
     if target is None:
-        return Move(status=ended, complete=True, reason=Reason.SUPERSEDED, message=said)
-    started = _with_candidate(seen, ended, target)
+        return Move(status=over, complete=True, reason=Reason.SUPERSEDED, message=said)
+    started = _with_candidate(seen, over, target)
     return Move(status=started, complete=False, reason=Reason.ROLLOUT_STARTED, message=said)
 
 
@@ -288,7 +167,7 @@ def _next(target: Target | None) -> str:
 def _aborted(seen: Seen) -> Move | None:
     if seen.asked != "abort":
         return None
-    return _rolled_back(seen, Reason.ABORTED, "A request ended the rollout")
+    return rolled_back(seen, Reason.ABORTED, "A request ended the rollout")
 
 
 def _asked_up(seen: Seen) -> Move | None:
@@ -311,7 +190,7 @@ def _first(seen: Seen) -> Move | None:
         said = f"spec.rollout.paused holds {name}, the first model."
         return _stay(seen, Reason.PAUSED, said)
     if seen.pods.endpoints or seen.replicas == 0:
-        return _promotion(seen, Reason.INITIAL_VERSION, f"{name} is the first model to serve.")
+        return promotion(seen, Reason.INITIAL_VERSION, f"{name} is the first model to serve.")
     if seen.now >= seen.deadline:
         said = (
             f"The pods of {seen.candidate.revision} were not ready within"
@@ -347,9 +226,9 @@ def _failed(seen: Seen) -> Move | None:
     """More bad measurements than are allowed."""
     policy = seen.policy.analysis
     if seen.rollout.failures > policy.failure_limit:
-        return _rolled_back(seen, Reason.ANALYSIS_FAILED, seen.rollout.message)
+        return rolled_back(seen, Reason.ANALYSIS_FAILED, seen.rollout.message)
     if seen.rollout.errors > policy.consecutive_error_limit:
-        return _rolled_back(seen, Reason.ANALYSIS_ERROR, seen.rollout.message)
+        return rolled_back(seen, Reason.ANALYSIS_ERROR, seen.rollout.message)
     return None
 
 
@@ -368,7 +247,7 @@ def _promoted(seen: Seen) -> Move | None:
         return None
     told = f": {seen.rollout.message}" if seen.rollout.message else ""
     said = f"{seen.candidate.model_version} took over{told}."
-    return _promotion(seen, Reason.PROMOTED, said)
+    return promotion(seen, Reason.PROMOTED, said)
 
 
 def _over(seen: Seen) -> Move | None:
@@ -428,7 +307,7 @@ def _observed(seen: Seen) -> Move | None:
     if rollout.weight == 0 or rollout.weight_since is not None or not seen.in_force:
         return None
     status = _change(seen, weight_since=rfc3339(seen.now))
-    status = _weighed(status, seen.achieved)
+    status = weighed(status, seen.achieved)
     said = f"{seen.place.capitalize()}: {seen.achieved} % of requests, measuring."
     again = seen.now + timedelta(seconds=seen.scrape_seconds)
     return Move(
@@ -454,19 +333,19 @@ def _late(seen: Seen) -> Move | None:
     if not seen.pods.ready_for(seen.wanted):
         said = f"The pods of {seen.candidate.revision} were not ready {within}.{_trouble(seen)}"
         if seen.rollout.weight == 0:
-            return _rolled_back(seen, Reason.PROGRESS_DEADLINE_EXCEEDED, said)
-        return _inconclusive(seen, Reason.DEADLINE_EXCEEDED, said)
+            return rolled_back(seen, Reason.PROGRESS_DEADLINE_EXCEEDED, said)
+        return inconclusive(seen, Reason.DEADLINE_EXCEEDED, said)
     if seen.last:
         return None
     if not seen.reached and _must_drain(seen):
         said = f"The pods of {', '.join(seen.status.retiring)} had not ended {within}"
-        return _inconclusive(seen, Reason.DEADLINE_EXCEEDED, said)
+        return inconclusive(seen, Reason.DEADLINE_EXCEEDED, said)
     if not seen.reached:
         return _without_data(seen, f"Prometheus had not two samples of each pod {within}")
     if seen.rollout.weight_since is None:
         told = f": {seen.route_trouble}" if seen.route_trouble else ""
         said = f"The weight was not seen in force {within}{told}"
-        return _inconclusive(seen, Reason.DEADLINE_EXCEEDED, said)
+        return inconclusive(seen, Reason.DEADLINE_EXCEEDED, said)
     return _undecided(seen, within)
 
 
@@ -475,9 +354,9 @@ def _undecided(seen: Seen, within: str) -> Move | None:
     said = f"{within[0].upper()}{within[1:]} there was no successful verdict"
     told = f"{said}: {seen.rollout.message}" if seen.rollout.message else said
     if seen.rollout.verdict == Verdict.FAILED:
-        return _rolled_back(seen, Reason.ANALYSIS_FAILED, told)
+        return rolled_back(seen, Reason.ANALYSIS_FAILED, told)
     if seen.rollout.verdict == Verdict.ERROR:
-        return _inconclusive(seen, Reason.ANALYSIS_ERROR, told)
+        return inconclusive(seen, Reason.ANALYSIS_ERROR, told)
     if seen.rollout.verdict == Verdict.SUCCESSFUL:
         return None
     return _without_data(seen, told)
@@ -487,9 +366,9 @@ def _without_data(seen: Seen, said: str) -> Move:
     """A deadline without data: what spec.rollout.analysis.onNoData says."""
     policy = seen.policy.analysis.on_no_data
     if policy is OnNoData.FAIL:
-        return _rolled_back(seen, Reason.NO_DATA, said)
+        return rolled_back(seen, Reason.NO_DATA, said)
     if policy is OnNoData.HOLD:
-        return _inconclusive(seen, Reason.NO_DATA, said)
+        return inconclusive(seen, Reason.NO_DATA, said)
     return _step_up(seen) if seen.reached else _raise(seen)
 
 
@@ -579,89 +458,4 @@ def _change(seen: Seen, **update: object) -> ModelDeploymentStatus:
 def _reweighed(seen: Seen, weight: int, phase: Phase) -> ModelDeploymentStatus:
     """Another weight is asked for; what was measured belongs to the old one."""
     status = _change(seen, weight=weight, phase=phase, weight_since=None, errors=0, **_UNMEASURED)
-    return _weighed(status, weight) if seen.routed or weight == 0 else status
-
-
-def _weighed(status: ModelDeploymentStatus, weight: int) -> ModelDeploymentStatus:
-    """What `kubectl get` shows: the shares of candidate and stable."""
-    update: dict[str, object] = {}
-    if status.candidate is not None:
-        update["candidate"] = status.candidate.model_copy(update={"weight": weight})
-    if status.stable is not None:
-        update["stable"] = status.stable.model_copy(update={"weight": 100 - weight})
-    return status.model_copy(update=update)
-
-
-def _promotion(seen: Seen, reason: Reason, said: str) -> Move:
-    """The candidate becomes stable; what was stable is taken out."""
-    before = seen.status
-    past = _past(seen, "Promoted", reason, said)
-    old = (before.stable.revision,) if before.stable is not None else ()
-    status = before.model_copy(
-        update={
-            "stable": seen.candidate.model_copy(update={"weight": 100}),
-            "candidate": None,
-            "rollout": None,
-            "retiring": (*before.retiring, *old),
-            "retiring_since": None,
-            "refused": tuple(x for x in before.refused if x.digest != seen.candidate.digest),
-            "last_rollout": past,
-        }
-    )
-    return Move(status=status, complete=True, reason=reason, message=said)
-
-
-def _rolled_back(seen: Seen, reason: Reason, why: str) -> Move:
-    """The candidate is refused; stable keeps serving."""
-    said = _sentence(seen, "Rolled back", why)
-    entry = Refused(
-        digest=seen.candidate.digest,
-        revision=seen.candidate.revision,
-        reason=reason,
-        message=said,
-        at=rfc3339(seen.now),
-        generation=seen.generation,
-        spec_hash=seen.spec_hash,
-    )
-    others = [item for item in seen.status.refused if item.digest != entry.digest]
-    status = _ended(seen, "RolledBack", reason, said)
-    status = status.model_copy(update={"refused": (*others[-(MOST_REFUSED - 1) :], entry)})
-    return Move(status=status, complete=False, reason=reason, message=said)
-
-
-def _inconclusive(seen: Seen, reason: Reason, why: str) -> Move:
-    """No verdict in time: the weight goes, no model is refused, and it is tried again later."""
-    said = _sentence(seen, "Taken back without a verdict", why)
-    status = _ended(seen, "Inconclusive", reason, said)
-    return Move(status=status, complete=False, reason=reason, message=said)
-
-
-def _sentence(seen: Seen, what: str, why: str) -> str:
-    where = f"at {seen.candidate.weight} % ({seen.place})"
-    return f"{what} {where}: {why.rstrip('.')}."[:MAX_MESSAGE]
-
-
-def _ended(seen: Seen, outcome: Outcome, reason: Reason, said: str) -> ModelDeploymentStatus:
-    """The status without the candidate, whose pods are taken out."""
-    before = seen.status
-    status = before.model_copy(
-        update={
-            "candidate": None,
-            "rollout": None,
-            "retiring": (*before.retiring, seen.candidate.revision),
-            "retiring_since": None,
-            "last_rollout": _past(seen, outcome, reason, said),
-        }
-    )
-    return _weighed(status, 0)
-
-
-def _past(seen: Seen, outcome: Outcome, reason: Reason, said: str) -> PastRollout:
-    return PastRollout(
-        revision=seen.candidate.revision,
-        model_version=seen.candidate.model_version,
-        outcome=outcome,
-        reason=reason,
-        message=said[:MAX_MESSAGE],
-        ended=rfc3339(seen.now),
-    )
+    return weighed(status, weight) if seen.routed or weight == 0 else status

@@ -12,7 +12,7 @@ from tidemill.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from tidemill.core.candidates import Choice
 from tidemill.core.conditions import condition
 from tidemill.core.deploymentconditions import Facts, conditions, story
-from tidemill.core.rollout import Move
+from tidemill.core.rolloutview import Move
 from tidemill.core.scaling import Trouble, Workload
 
 STABLE = {"revision": "r1", "modelVersion": "m1", "digest": sha("m1"), "weight": 100}

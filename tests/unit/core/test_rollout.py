@@ -16,7 +16,8 @@ from tidemill.api.v1alpha1.modeldeployment import (
 from tidemill.core.analysis import Analysed
 from tidemill.core.candidates import Choice, Target
 from tidemill.core.revisions import Model
-from tidemill.core.rollout import Move, Seen, is_news, step_rollout
+from tidemill.core.rollout import is_news, step_rollout
+from tidemill.core.rolloutview import Move, Seen
 from tidemill.core.scaling import Trouble, Workload
 from tidemill.core.verdicts import Verdict
 

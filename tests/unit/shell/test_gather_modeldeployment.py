@@ -8,7 +8,7 @@ import pytest
 
 from tests.builders import NAMESPACE, make_model, sha, stamp
 from tests.unit.world import NAME, PREFIX, World, spec
-from tidemill.core.modeldeployment import Observed
+from tidemill.core.deploymentview import Observed
 from tidemill.core.observed import Unreadable
 from tidemill.core.verdicts import Verdict
 from tidemill.errors import TerminalError, TransientError

@@ -20,6 +20,7 @@ from tidemill.api.v1alpha1.modeldeployment import ModelDeploymentStatus, Route
 from tidemill.core import analysis, monitor, queries
 from tidemill.core.analysis import Analysed, Measurement
 from tidemill.core.candidates import imported_name, inside
+from tidemill.core.deploymentview import Child, Observed, Platform, unwritten
 from tidemill.core.identity import (
     LABEL_MODELDEPLOYMENT,
     LABEL_REVISION,
@@ -27,7 +28,6 @@ from tidemill.core.identity import (
     controller_uid,
     namespace_prefix,
 )
-from tidemill.core.modeldeployment import Child, Observed, Platform, unwritten
 from tidemill.core.observed import Unreadable
 from tidemill.core.plan import Body
 from tidemill.core.podtrouble import trouble_of
