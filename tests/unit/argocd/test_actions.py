@@ -8,12 +8,12 @@ import yaml
 
 from tests.unit.argocd.lua import ARGOCD, SCRIPTS, run
 from tidemill.api.base import GROUP, REQUEST_ANNOTATION
-from tidemill.core import dataset, modeldeployment, trainingjob
+from tidemill.core import dataset, rolloutrequests, trainingjob
 
 VERBS = {
     "Dataset": dataset.VERBS,
     "TrainingJob": trainingjob.VERBS,
-    "ModelDeployment": modeldeployment.VERBS,
+    "ModelDeployment": rolloutrequests.VERBS,
 }
 # Approval names a digest, which a person has to choose.
 NOT_OFFERED = {"TrainingJob": {"approve"}}
