@@ -23,6 +23,7 @@ PATHS = {
     "ControllerRevision": "/apis/apps/v1/controllerrevisions",
     "Deployment": "/apis/apps/v1/deployments",
     "Event": "/apis/events.k8s.io/v1/events",
+    "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/httproutes",
     "Job": "/apis/batch/v1/jobs",
     "Pod": "/api/v1/pods",
     "PodDisruptionBudget": "/apis/policy/v1/poddisruptionbudgets",
@@ -101,8 +102,8 @@ class Cluster:
         head = {"apiVersion": answer["apiVersion"], "kind": kind}
         return [{**head, **item} for item in answer["items"]]
 
-    def everything(self, namespace: str, kinds: Iterable[str] = PATHS) -> list[Body]:
-        """All objects of a namespace."""
+    def everything(self, namespace: str, kinds: Iterable[str]) -> list[Body]:
+        """All objects of these kinds in a namespace."""
         return [item for kind in kinds for item in self.all(kind, namespace)]
 
     def delete(self, kind: str, namespace: str, name: str) -> None:

@@ -18,7 +18,9 @@ Picture = dict[str, Body]
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DROPPED = ("creationTimestamp", "managedFields", "resourceVersion", "uid")
-_SPEC_HASH = "tidemill.dev/spec-hash"
+_HASHES = ("tidemill.dev/applied", "tidemill.dev/spec-hash")
+_ASSIGNED = ("clusterIP", "clusterIPs")
+"""What the API server draws by lot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +68,14 @@ class Masks:
     def _mask(self, body: Body, words: list[tuple[str, str]]) -> Body:
         metadata = {k: v for k, v in body["metadata"].items() if k not in _DROPPED}
         annotations = metadata.get("annotations") or {}
-        if _SPEC_HASH in annotations:
-            metadata["annotations"] = {**annotations, _SPEC_HASH: "<hash>"}
-        masked: Body = json.loads(
-            self._masked(json.dumps({**body, "metadata": metadata}, sort_keys=True), words)
-        )
+        hashes = {name: "<hash>" for name in _HASHES if name in annotations}
+        metadata["annotations"] = {**annotations, **hashes}
+        shown = {**body, "metadata": metadata}
+        if body["kind"] == "Service":
+            shown["spec"] = {k: v for k, v in body["spec"].items() if k not in _ASSIGNED}
+        if body["kind"] == "HTTPRoute":  # two changes of it that follow at once may be one
+            del metadata["generation"], shown["status"]
+        masked: Body = json.loads(self._masked(json.dumps(shown, sort_keys=True), words))
         return masked
 
     def _masked(self, text: str, words: list[tuple[str, str]]) -> str:

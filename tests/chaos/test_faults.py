@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import cycle
 from tests.chaos.artifacts import AWAY, Artifacts, Bucket
 from tests.chaos.cluster import Body
-from tests.chaos.cycle import Outcome, outcome
+from tests.chaos.outcome import Outcome, outcome
 from tests.chaos.proxy import Asked, Fault, Rule
 from tests.chaos.stage import Stage, staged
+from tests.chaos.training import TRAINING
 from tests.cluster.controlplane import ControlPlane
 from tests.integration.kubectl import condition
 from tests.integration.operator_process import OperatorProcess
@@ -54,7 +54,7 @@ class Trial:
 
     def begin(self) -> None:
         """Commit the objects."""
-        self.stage.cluster.create(*cycle.objects(self.namespace))
+        begin(self.stage, self.namespace)
 
     def wait_for_write(self, label: str) -> None:
         """Wait until the API server has carried out a write of the cycle."""
@@ -75,15 +75,21 @@ class Trial:
 
 def run_out(stage: Stage, namespace: str, since: datetime) -> Outcome:
     """Wait for the end of a cycle; what it has come to."""
-    wait_for(lambda: cycle.is_settled(stage, namespace), _PATIENCE, "the end of the cycle")
-    return outcome(stage, namespace, since)
+    wait_for(lambda: TRAINING.is_settled(stage, namespace), _PATIENCE, "the end of the cycle")
+    return outcome(stage, namespace, since, TRAINING.kinds)
+
+
+def begin(stage: Stage, namespace: str) -> None:
+    """Commit the objects of a cycle."""
+    TRAINING.begin(stage, namespace)
+    TRAINING.go_on(stage, namespace)
 
 
 def prepare(stage: Stage) -> Trial:
     """Start an operator, have it do one undisturbed cycle, and make room for another."""
     operator, since = stage.start(), datetime.now(UTC)
     namespace = stage.make_namespace()
-    stage.cluster.create(*cycle.objects(namespace))
+    begin(stage, namespace)
     wanted = run_out(stage, namespace, since)
     return Trial(stage, operator, wanted, stage.make_namespace(), datetime.now(UTC))
 
@@ -138,7 +144,7 @@ def test_watches_cut_every_two_seconds_miss_nothing(trial: Trial) -> None:
     namespaces += [stage.make_namespace() for _ in range(5)]
     cuts = 0
     for namespace in namespaces:
-        stage.cluster.create(*cycle.objects(namespace))
+        begin(stage, namespace)
         cuts += stage.background.run(stage.proxy.cut())
         stays(lambda: trial.operator.alive, 2.0, "life")
 

@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.bench.stand_ins import Pods, Prometheus
-from tests.chaos import cycle
 from tests.chaos.cluster import Body
+from tests.chaos.rollout import play_serving
 from tests.chaos.stage import Stage
-from tests.cluster import gobuild
+from tests.chaos.training import dataset, training_job
 from tests.integration.audit import AuditLog, Request
-from tests.integration.kubectl import Kubectl, condition
+from tests.integration.kubectl import condition
 from tests.integration.operator_process import OperatorProcess
 from tests.integration.waiting import wait_for
 from tidemill.adapters.resources import OWN
@@ -30,20 +29,9 @@ _GETS = {"namespaces", "leases", ""}
 @pytest.fixture
 def world(stage: Stage) -> Iterator[Stage]:
     """Everything the whole loop leans on: steps, pods, endpoints, a gateway and Prometheus."""
-    install_gateway_api(Kubectl(stage.plane.kubeconfig))
+    play_serving(stage)
     stage.engine.patient = False
-    pods = Pods(stage.engine.api)
-    stage.background.start(pods.run())
-    prometheus = stage.background.enter(Prometheus(pods))
-    stage.environment["TIDEMILL_PROMETHEUS_URL"] = prometheus.url
     yield stage
-
-
-def install_gateway_api(kubectl: Kubectl) -> None:
-    folder = gobuild.module_dir("envoy-gateway", "sigs.k8s.io/gateway-api") / "config"
-    for path in sorted((folder / "crd" / "standard").glob("gateway.networking*.yaml")):
-        kubectl("apply", "--server-side", "-f", str(path))
-    kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
 
 
 def deployment(namespace: str, number: int) -> Body:
@@ -67,8 +55,9 @@ def settle(stage: Stage, namespace: str) -> None:
     numbers = range(COUNT)
     with ThreadPoolExecutor(8) as at_once:
         for number in numbers:
-            bodies = (*cycle.objects(namespace, str(number)), deployment(namespace, number))
-            at_once.submit(stage.cluster.create, *bodies)
+            suffix = str(number)
+            loop = (dataset(namespace, suffix), training_job(namespace, suffix))
+            at_once.submit(stage.cluster.create, *loop, deployment(namespace, number))
 
     def unsettled() -> Counter[str]:
         stage.background.check()
