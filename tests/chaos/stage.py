@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.background import Background
 from tests.bench.rig import Api
 from tests.chaos.artifacts import Artifacts
-from tests.chaos.background import Background
 from tests.chaos.cluster import Cluster
 from tests.chaos.engine import Engine
 from tests.chaos.proxy import Proxy

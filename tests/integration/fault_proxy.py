@@ -8,8 +8,8 @@ each line of a watch; `end_watches` ends all that are open, if asked with a last
 import asyncio
 import json
 import ssl
-import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.background import Background
 from tests.cluster.controlplane import ControlPlane
 
 Refusal = tuple[int, dict[str, Any], dict[str, str]]
@@ -34,14 +35,13 @@ class FaultProxy:
         self.line: Callable[[str, bytes], bytes | None] = lambda path, line: line
         """Path and line of a watch: what to send on; None for nothing."""
         self._plane = plane
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._background = Background()
         self._watches: dict[web.StreamResponse, asyncio.Event] = {}
         self.url = ""
 
     def __enter__(self) -> "FaultProxy":
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        self._background.__enter__()
+        self._background.enter(self._served())
         return self
 
     def __exit__(
@@ -50,10 +50,7 @@ class FaultProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._background.__exit__(kind, error, trace)
 
     def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig that leads through this proxy."""
@@ -84,9 +81,10 @@ class FaultProxy:
                 self._watches[response].set()
             return len(chosen)
 
-        return asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        return self._background.run(end())
 
-    async def _start(self) -> None:
+    @asynccontextmanager
+    async def _served(self) -> AsyncIterator[None]:
         context = ssl.create_default_context(cafile=str(self._plane.certificate))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=context),
@@ -96,17 +94,18 @@ class FaultProxy:
         )
         app = web.Application(client_max_size=0)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
-
-    async def _stop(self) -> None:
-        for ended in self._watches.values():
-            ended.set()
-        await self._runner.cleanup()
-        await self._session.close()
+        try:
+            yield
+        finally:
+            for ended in self._watches.values():
+                ended.set()
+            await runner.cleanup()
+            await self._session.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         refused = self.refuse(request.method, request.path)
@@ -141,6 +140,7 @@ class FaultProxy:
         finally:
             copy.cancel()
             end.cancel()
+            await asyncio.gather(copy, end, return_exceptions=True)
             del self._watches[response]
             answer.close()
         return response

@@ -380,7 +380,8 @@ def test_children_of_a_deleted_object_go_with_it(
 
     for propagation in ("background", "foreground"):
         kubectl.delete("dataset", "tides", namespace, f"--cascade={propagation}")
-        wait_for(lambda: kubectl.get("service", "mill", namespace) is None, what="no Service")
+        # The garbage collector looks for new kinds, such as ours, each half minute.
+        wait_for(lambda: kubectl.get("service", "mill", namespace) is None, 90, "no Service")
         wait_for(lambda: kubectl.get("dataset", "tides", namespace) is None, what="no Dataset")
         kubectl.apply(a_dataset(namespace, services="mill", revisions="first"))
         wait_for(is_held(kubectl, namespace), what="Ready again")

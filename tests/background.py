@@ -70,8 +70,12 @@ class Background:
         await self._stack.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING):
-                while vars(self.loop)["_transports"]:  # TLS takes its leave of the other end
+                while self._open():  # TLS takes its leave of the other end
                     await asyncio.sleep(0.01)
         for task in dead:
             if not task.cancelled():
                 task.result()
+
+    def _open(self) -> bool:
+        sockets = [one.get_extra_info("socket") for one in vars(self.loop)["_transports"].values()]
+        return any(one.fileno() >= 0 for one in sockets)
