@@ -17,6 +17,7 @@ import aiohttp
 from tests.bench.rig import Api
 from tests.chaos.artifacts import Artifacts
 from tests.chaos.documents import ANSWERS, Answer
+from tidemill.api.documents.results import Failure
 
 Body = dict[str, Any]
 _LABEL = "app.kubernetes.io/managed-by=tidemill"
@@ -106,13 +107,19 @@ class Engine:
             await asyncio.sleep(0.05)
         result = self.answers[work.builtin](self.artifacts, work.arguments)
         stored = self.artifacts.put(work.result_uri, result)
-        words = json.dumps({"result": stored.digest})
+        words: Body = {"result": stored.digest}
+        failed = isinstance(result, Failure)
+        if isinstance(result, Failure):
+            said = {"reason": result.reason, "message": result.message}
+            words |= {**said, "transient": result.transient}
         ended = {
-            "exitCode": 0, "reason": "Completed", "message": words,
-            "startedAt": _BEGAN, "finishedAt": _ENDED,
+            "exitCode": int(failed), "reason": "Error" if failed else "Completed",
+            "message": json.dumps(words), "startedAt": _BEGAN, "finishedAt": _ENDED,
         }  # fmt: skip
-        await self._patch(f"{pods}/{pod}", _container("Succeeded", {"terminated": ended}))
-        await self._patch(f"/apis/batch/v1/namespaces/{work.namespace}/jobs/{work.job}", _COMPLETE)
+        phase = "Failed" if failed else "Succeeded"
+        await self._patch(f"{pods}/{pod}", _container(phase, {"terminated": ended}))
+        job = f"/apis/batch/v1/namespaces/{work.namespace}/jobs/{work.job}"
+        await self._patch(job, _FAILED if failed else _COMPLETE)
         self.finished[work.uid] += 1
 
     async def _patch(self, path: str, status: Body) -> None:
@@ -176,20 +183,19 @@ def _container(phase: str, state: Body) -> Body:
     return {"phase": phase, "containerStatuses": [container]}
 
 
-_COMPLETE: Body = {
-    "startTime": _BEGAN,
-    "completionTime": _ENDED,
-    "succeeded": 1,
-    "ready": 0,
-    "terminating": 0,
-    "uncountedTerminatedPods": {},
-    "conditions": [
-        {
-            "type": kind,
-            "status": "True",
-            "lastTransitionTime": _ENDED,
-            "reason": "CompletionsReached",
-        }
-        for kind in ("SuccessCriteriaMet", "Complete")
-    ],
-}
+def _over(reason: str, *conditions: str, **status: object) -> Body:
+    told = {"status": "True", "lastTransitionTime": _ENDED, "reason": reason}
+    return {
+        "startTime": _BEGAN,
+        "ready": 0,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+        "conditions": [{"type": kind, **told} for kind in conditions],
+        **status,
+    }
+
+
+_COMPLETE = _over(
+    "CompletionsReached", "SuccessCriteriaMet", "Complete", succeeded=1, completionTime=_ENDED
+)
+_FAILED = _over("BackoffLimitExceeded", "FailureTarget", "Failed", failed=1)

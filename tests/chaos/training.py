@@ -1,11 +1,15 @@
 """One training cycle: a Dataset and a TrainingJob are applied; in the end a model is approved."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.builders import GATES, dataset_spec
+from tests.chaos.artifacts import Artifacts
+from tests.chaos.documents import ANSWERS
 from tests.chaos.stage import Stage
 from tests.chaos.workload import Workload
 from tests.integration.kubectl import condition
+from tidemill.api.documents.results import Failure, Result
 
 Body = dict[str, Any]
 _HEAD = {"apiVersion": "tidemill.dev/v1alpha1"}
@@ -48,6 +52,20 @@ def _is_over(stage: Stage, namespace: str) -> bool:
     return not under_way and ready == ["True", "True"]
 
 
+def _stumble(stage: Stage) -> None:
+    """Have the first try of each namespace's read fail of something that may pass."""
+    tried: set[str] = set()
+
+    def answer(artifacts: Artifacts, arguments: dict[str, Any]) -> Result:
+        if arguments["store"] in tried:
+            return ANSWERS["dataset-refresh"](artifacts, arguments)
+        tried.add(arguments["store"])
+        message = "The source does not answer."
+        return Failure(reason="SourceUnavailable", message=message, transient=True)
+
+    stage.engine.answers = {**ANSWERS, "dataset-refresh": answer}
+
+
 TRAINING = Workload(
     kinds=(
         *("Dataset", "DatasetVersion", "TrainingJob", "ModelVersion", "PipelineExecution"),
@@ -59,3 +77,5 @@ TRAINING = Workload(
     go_on=lambda stage, namespace: stage.cluster.create(training_job(namespace)),
     is_over=_is_over,
 )
+STUMBLING = replace(TRAINING, surround=_stumble)
+"""The same, with a read that takes two attempts."""
