@@ -15,7 +15,8 @@ from decimal import Decimal
 from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.api.scalars import decimal
 from tidemill.api.v1alpha1 import DatasetVersion
-from tidemill.api.v1alpha1.dataset import DatasetSpec, Expectation
+from tidemill.api.v1alpha1.datacontract import Expectation
+from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import SchemaColumn, Violation
 from tidemill.core.causes import given
 from tidemill.core.conditions import find, is_true

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
-from tidemill.api.v1alpha1.dataset import Expectation
+from tidemill.api.v1alpha1.datacontract import Expectation
 from tidemill.api.v1alpha1.datasetversion import Violation
 from tidemill.steps.engine import one, quoted, text
 from tidemill.steps.schema import NUMERIC, ColumnType, Schema

@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from tidemill.api.v1alpha1.dataset import Slice
+from tidemill.api.v1alpha1.datacolumns import Slice
 from tidemill.steps.engine import quoted, text
 from tidemill.steps.failures import StepError, listing
 from tidemill.steps.schema import NUMERIC, ColumnType, Schema

@@ -17,7 +17,8 @@ from tidemill.api.base import Model
 from tidemill.api.documents.arguments import Known, RefreshArguments
 from tidemill.api.documents.manifest import Manifest
 from tidemill.api.documents.results import Result, Snapshot, Unchanged
-from tidemill.api.v1alpha1.dataset import DatasetSpec, Severity
+from tidemill.api.v1alpha1.datacontract import Severity
+from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import Violation
 from tidemill.steps import expectations, predicates
 from tidemill.steps.engine import connect, one, quoted

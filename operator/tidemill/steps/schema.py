@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from tidemill.api.documents.profile import MAX_FEATURES, ValueType
-from tidemill.api.v1alpha1.dataset import DatasetSpec, Severity
+from tidemill.api.v1alpha1.datacontract import Severity
+from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import SchemaColumn, Violation
 from tidemill.steps.failures import StepError, listing
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidemill.api.v1alpha1.dataset import NewestBy, ObjectsSource
+from tidemill.api.v1alpha1.datasource import NewestBy, ObjectsSource
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Found, Store, plain
 from tidemill.steps.windows import rfc3339

@@ -11,7 +11,8 @@ from math import floor
 
 import duckdb
 
-from tidemill.api.v1alpha1.dataset import AbsentLabel, DatasetSpec, Split
+from tidemill.api.v1alpha1.datacolumns import AbsentLabel, Split
+from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import DataWindow
 from tidemill.steps.engine import one, quoted, text
 from tidemill.steps.failures import StepError

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tidemill.api.v1alpha1.dataset import Expectation
+from tidemill.api.v1alpha1.datacontract import Expectation
 from tidemill.steps.engine import connect
 from tidemill.steps.expectations import check, values_of
 from tidemill.steps.schema import ColumnType

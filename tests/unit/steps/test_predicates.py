@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.api.v1alpha1.dataset import Slice
+from tidemill.api.v1alpha1.datacolumns import Slice
 from tidemill.steps.engine import connect
 from tidemill.steps.failures import StepError
 from tidemill.steps.predicates import parse

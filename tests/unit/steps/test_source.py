@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidemill.api.v1alpha1.dataset import ObjectsSource
+from tidemill.api.v1alpha1.datasource import ObjectsSource
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store
 from tidemill.steps.source import FORMATS, format_of, glob_pattern, sight

@@ -12,7 +12,8 @@ import pytest
 from tests.unit.steps.small import spec
 from tidemill.api.documents.bundle import Feature
 from tidemill.api.documents.profile import ValueType
-from tidemill.api.v1alpha1.dataset import DatasetSpec, Slice
+from tidemill.api.v1alpha1.datacolumns import Slice
+from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import DataWindow
 from tidemill.steps.engine import connect
 from tidemill.steps.predicates import parse

@@ -1,7 +1,8 @@
 """What the operator hands to its own pipelines: one JSON document in the parameter `arguments`."""
 
 from tidemill.api.base import Model
-from tidemill.api.v1alpha1.dataset import DatasetSpec, Slice
+from tidemill.api.v1alpha1.datacolumns import Slice
+from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import DataWindow, StoredDocument
 from tidemill.api.v1alpha1.trainingjob import BuiltinPipeline, Decision, Gate
 

@@ -1,0 +1,39 @@
+"""Where a Dataset's rows come from."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from tidemill.api.base import SET_LIST, Model, Ref
+from tidemill.api.scalars import Short, StorageUri
+
+
+class NewestBy(StrEnum):
+    """What "newest" means among the objects a glob finds."""
+
+    NAME = "Name"
+    MODIFICATION = "Modification"
+
+
+class ObjectsSource(Model):
+    """Objects in an object store: csv, jsonl or parquet, told by their suffix."""
+
+    uri: StorageUri
+    """An object or a glob, such as s3://tides/flights/*.parquet. All objects have one schema."""
+    newest: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Read only this many of the newest objects. Left out: all."""
+    newest_by: NewestBy = NewestBy.NAME
+    """Newest by Name (the last in lexical order) or by Modification time."""
+    exclude: Annotated[tuple[Short, ...], Field(max_length=100, json_schema_extra=SET_LIST)] = ()
+    """Object names (what follows the last slash) to leave out, such as a month known to be bad."""
+    secret_ref: Ref | None = None
+    """A Secret of this namespace whose keys become the reading step's environment, such as
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL."""
+
+
+class Source(Model):
+    """Where data comes from."""
+
+    objects: ObjectsSource
+    """Objects in an object store."""
