@@ -78,9 +78,10 @@ class Loop:
         match outcome.kind:
             case "Gone":
                 self._queue.forget(key)
-            case "Claimed" | "Wrote":
-                # What was written may ask for more; a plan that never rests is slowed down.
-                self._queue.back_off(key)
+            case "Claimed":  # the effects of a claim are derived from it
+                self._queue.again(key)
+            case "Wrote":  # what was written may ask for more; its echo may come first
+                self._queue.again(key, BASE_SECONDS)
             case _:
                 self._queue.settle(key, outcome.requeue_after)
 

@@ -2,8 +2,8 @@
 
 Level-triggered: a key is either wanted or not, however often it was asked for. One key is worked
 on by one worker at a time; asked for meanwhile, it comes again afterwards. What a person changed
-goes before what only came round again. A key that failed or keeps changing its own object waits
-longer each time.
+goes before what only came round again. A key that failed waits longer each time; one that never
+ceases to write is held to a pace.
 """
 
 import asyncio
@@ -17,6 +17,10 @@ from tidemill.shell.store import Key
 
 BASE_SECONDS = 0.005
 CAP_SECONDS = 10.0
+BURST = 40
+"""So many passes in a row may write before the pace holds: twice as many as a rollout of three steps has."""
+PACE_SECONDS = 1.0
+"""How often a pass may write in the long run. Time, a person or a model may always ask for more."""
 _EVERY_NTH_IS_PATIENT = 8
 """One in so many turns goes to the patient lane, that it starves never."""
 
@@ -48,6 +52,7 @@ class Queue:
         self._again: dict[Key, bool] = {}
         self._timers: dict[Key, tuple[float, Timer]] = {}
         self._streaks: dict[Key, int] = {}
+        self._spent: OrderedDict[Key, float] = OrderedDict()
         self._call_later = call_later
         self._clock = clock
         self._chance = chance
@@ -105,6 +110,7 @@ class Queue:
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a key: its object is gone."""
         self._streaks.pop(key, None)
+        self._spent.pop(key, None)
         held = self._timers.pop(key, None)
         if held is not None:
             held[1].cancel()
@@ -143,6 +149,22 @@ class Queue:
         if requeue_after is not None:
             self.add_after(key, max(requeue_after, BASE_SECONDS))
 
+    def again(self, key: Key, seconds: float = 0.0) -> float:
+        """Look again so soon after a pass that wrote; later, if it has written too often of late.
+
+        Takes the place of what would have woken it right after this pass. Returns the seconds.
+        """
+        now = self._clock()
+        self._streaks.pop(key, None)
+        spent = max(self._spent.pop(key, now), now) + PACE_SECONDS
+        spent = min(spent, now + BURST * PACE_SECONDS + CAP_SECONDS)
+        self._spent[key] = spent
+        while next(iter(self._spent.values())) <= now:
+            self._spent.popitem(last=False)
+        seconds = max(seconds, spent - now - BURST * PACE_SECONDS)
+        self._put_off(key, seconds)
+        return seconds
+
     def back_off(self, key: Key, at_least: float = 0.0) -> float:
         """Put a key off: not at all the first time, then longer each time until `settle`.
 
@@ -152,9 +174,7 @@ class Queue:
         self._streaks[key] = streak + 1
         delay = min(BASE_SECONDS * 2.0 ** min(streak - 1, 32), CAP_SECONDS) if streak else 0.0
         seconds = max(delay * (0.5 + self._chance()), at_least)
-        if not self._again.get(key, False):  # an urgent wish is not put off
-            self._again.pop(key, None)
-        self.add_after(key, seconds)
+        self._put_off(key, seconds)
         return seconds
 
     def close(self) -> None:
@@ -164,6 +184,11 @@ class Queue:
             timer.cancel()
         self._timers.clear()
         self._wakeup.set()
+
+    def _put_off(self, key: Key, seconds: float) -> None:
+        if not self._again.get(key, False):  # an urgent wish is not put off
+            self._again.pop(key, None)
+        self.add_after(key, seconds)
 
     def _due(self, key: Key) -> None:
         self._timers.pop(key, None)

@@ -28,6 +28,10 @@ class Delays(Queue):
         self.told.append(f"back off {at_least:g}")
         return at_least
 
+    def again(self, key: Key, seconds: float = 0.0) -> float:
+        self.told.append(f"again {seconds:g}")
+        return seconds
+
     def settle(self, key: Key, requeue_after: float | None) -> None:
         self.told.append(f"settle {requeue_after}")
 
@@ -51,8 +55,8 @@ class Scripted:
 
 
 CASES: dict[str, tuple[Outcome | Exception, str]] = {
-    "a claim comes again at once": (Outcome("Claimed"), "back off 0"),
-    "a write comes again at once": (Outcome("Wrote", 60.0), "back off 0"),
+    "a claim comes again at once": (Outcome("Claimed"), "again 0"),
+    "a write comes again very soon": (Outcome("Wrote", 60.0), "again 0.005"),
     "an idle pass waits for its time": (Outcome("Idle", 60.0), "settle 60.0"),
     "an idle pass without a time waits for a change": (Outcome("Idle"), "settle None"),
     "a stalled object waits for a change or a resync": (Outcome("Stalled"), "settle None"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tidemill.shell.queue import CAP_SECONDS, Queue
+from tidemill.shell.queue import BURST, CAP_SECONDS, PACE_SECONDS, Queue
 from tidemill.shell.store import Key
 
 A, B, C = (Key("Dataset", "sea", name) for name in "abc")
@@ -232,6 +232,42 @@ async def test_a_person_is_not_made_to_wait_by_a_streak(queue: Queue) -> None:
     queue.done(A)
 
     assert queue.lanes["urgent"] == 1
+
+
+def test_what_writes_comes_again_at_once_even_long_into_a_rollout(queue: Queue, time: Time) -> None:
+    for _ in range(100):
+        assert [queue.again(A) for _ in range(4)] == [0.0] * 4
+        time.pass_by(4)
+
+
+def test_what_never_ceases_to_write_is_held_to_a_pace(queue: Queue, time: Time) -> None:
+    assert [queue.again(A) for _ in range(BURST)] == [0.0] * BURST
+
+    for _ in range(5):
+        assert queue.again(A) == PACE_SECONDS
+        time.pass_by(PACE_SECONDS)
+
+    assert queue.again(B) == 0.0
+
+
+def test_the_pace_is_never_slower_than_the_cap(queue: Queue) -> None:
+    assert [queue.again(A) for _ in range(1000)][-1] == CAP_SECONDS
+
+
+def test_a_write_ends_a_streak_of_failures(queue: Queue) -> None:
+    for _ in range(10):
+        queue.back_off(A)
+    queue.again(A)
+
+    assert queue.back_off(A) == 0.0
+
+
+def test_what_has_rested_is_not_remembered(queue: Queue, time: Time) -> None:
+    for number in range(1000):
+        queue.again(Key("Dataset", "sea", f"d{number}"))
+        time.pass_by(1)
+
+    assert len(queue._spent) == 1
 
 
 async def test_a_closed_queue_hands_out_nothing(queue: Queue) -> None:
