@@ -18,9 +18,9 @@ from tidemill.shell.store import Key
 BASE_SECONDS = 0.005
 CAP_SECONDS = 10.0
 BURST = 40
-"""So many passes in a row may write before the pace holds: twice as many as a rollout of three steps has."""
+"""So many passes in a row may write before the pace holds: twice what a short rollout needs."""
 PACE_SECONDS = 1.0
-"""How often a pass may write in the long run. Time, a person or a model may always ask for more."""
+"""How far apart passes that write are in the long run, whatever their plan says."""
 _EVERY_NTH_IS_PATIENT = 8
 """One in so many turns goes to the patient lane, that it starves never."""
 
