@@ -5,11 +5,13 @@ becomes a DatasetVersion, or is found to be one already; and only when that is j
 spent.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import ValidationError
 
+from tidemill.api.base import Ref
 from tidemill.api.documents.arguments import Known, RefreshArguments
 from tidemill.api.documents.results import Snapshot, Unchanged
 from tidemill.api.reasons import Reason
@@ -21,7 +23,8 @@ from tidemill.api.v1alpha1.dataset import (
     HandledCause,
     VersionSummary,
 )
-from tidemill.api.v1alpha1.datasetversion import DatasetVersionSpec
+from tidemill.api.v1alpha1.datasetversion import DatasetVersionSpec, SchemaColumn
+from tidemill.api.v1alpha1.datasource import Source
 from tidemill.api.v1alpha1.pipelineexecution import (
     BuiltinIR,
     ExecutionState,
@@ -29,7 +32,13 @@ from tidemill.api.v1alpha1.pipelineexecution import (
     PipelineSource,
 )
 from tidemill.core import conditions as c
-from tidemill.core.acceptance import contract_hash, current_hashes, is_accepted, is_rejected
+from tidemill.core.acceptance import (
+    contract_hash,
+    current_hashes,
+    is_accepted,
+    is_rejected,
+    roles,
+)
 from tidemill.core.causes import given, handled, shape, spend
 from tidemill.core.identity import (
     LABEL_DATASET,
@@ -65,7 +74,7 @@ def spec_hash(spec: DatasetSpec) -> str:
     """
     said = given(spec)
     contract = said.get("contract", {})
-    read = {key: said.get(key) for key in ("source", "columns", "split", "slices")}
+    read = {key: said.get(key) for key in ("source", "split", "slices")} | {"columns": roles(spec)}
     return stable_hash([read, contract.get("schema"), contract.get("expectations")])
 
 
@@ -150,6 +159,14 @@ def _is_superseded(
     return execution is None and (of_spec is None or shape(of_spec.key) != key)
 
 
+def source_secret(source: Source) -> Ref | None:
+    """The Secret that the step needs to read the source."""
+    return next(
+        (kind.secret_ref for kind in (source.objects,) if kind is not None),
+        None,
+    )
+
+
 def _start(seen: DatasetObserved, status: DatasetStatus, active: ActiveExecution) -> Move:
     """Create the execution of a claimed read."""
     dataset = seen.dataset
@@ -162,7 +179,7 @@ def _start(seen: DatasetObserved, status: DatasetStatus, active: ActiveExecution
             " in contract.expectations."
         )
         return Move(problem=Problem(reason=Reason.INVALID_SPEC, message=message, unready=True))
-    secret = dataset.spec.source.objects.secret_ref
+    secret = source_secret(dataset.spec.source)
     spec = PipelineExecutionSpec(
         pipeline=PipelineSource(builtin=BuiltinIR.DATASET_REFRESH),
         parameters=(parameter,),
@@ -264,10 +281,15 @@ def _is_same(version: DatasetVersion, snapshot: Snapshot) -> bool:
     return (
         spec.digest == snapshot.digest
         and spec.window == snapshot.window
-        and spec.columns == snapshot.columns
+        and _without_notes(spec.columns) == _without_notes(snapshot.columns)
         and (spec.labelled_rows, spec.positive_rows)
         == (snapshot.labelled_rows, snapshot.positive_rows)
     )
+
+
+def _without_notes(columns: Iterable[SchemaColumn]) -> list[SchemaColumn]:
+    """What people are told of columns makes no other version."""
+    return [item.model_copy(update={"description": "", "owner": ""}) for item in columns]
 
 
 def _record_of(seen: DatasetObserved, snapshot: Snapshot) -> DatasetVersion | None:

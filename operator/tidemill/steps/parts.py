@@ -23,7 +23,8 @@ from tidemill.steps.engine import one, quoted, single_threaded, text
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store, join, sha256, sha256_of_file
 from tidemill.steps.schema import SQL_TYPES, ColumnType, Schema, type_of
-from tidemill.steps.source import format_of
+from tidemill.steps.sources.formats import format_of
+from tidemill.steps.sources.reading import EXCLUDE
 
 _ROW_GROUP = 122880
 _FOOTER = 65536
@@ -38,6 +39,8 @@ class RawObject:
     file: Path
     types: Mapping[str, str]
     """Column -> DuckDB type as found."""
+    advice: str = EXCLUDE
+    """What to do if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,10 @@ class LocalPart:
         return f"{self.digest.removeprefix('sha256:')}.parquet"
 
 
-def _unreadable(name: str, error: Exception) -> StepError:
-    line = str(error).strip().splitlines()[0][:300]
-    said = f"{name} cannot be read as {format_of(name)}: {line}; mend it, or list it in"
-    return StepError("UnreadableObject", f"{said} source.objects.exclude")
+def _unreadable(name: str, file: Path, error: Exception, advice: str) -> StepError:
+    line = str(error).replace(str(file), name).strip().splitlines()[0][:300]
+    said = f"{name} cannot be read as {format_of(file.name)}: {line}; {advice}"
+    return StepError("UnreadableObject", said)
 
 
 def _scan(file: Path, text_columns: Sequence[str] = ()) -> str:
@@ -73,17 +76,15 @@ def _scan(file: Path, text_columns: Sequence[str] = ()) -> str:
     return f"read_csv({path}, header = true, sample_size = -1{chosen})"
 
 
-def inspect(connection: duckdb.DuckDBPyConnection, name: str, file: Path) -> RawObject:
+def inspect(
+    connection: duckdb.DuckDBPyConnection, name: str, file: Path, advice: str = EXCLUDE
+) -> RawObject:
     """Find an object's columns. Raises UnreadableObject."""
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {_scan(file)}").fetchall()
     except duckdb.Error as error:
-        raise _unreadable(name, _without_path(error, file, name)) from error
-    return RawObject(name, file, {row[0]: row[1] for row in rows})
-
-
-def _without_path(error: Exception, file: Path, name: str) -> Exception:
-    return ValueError(str(error).replace(str(file), name))
+        raise _unreadable(name, file, error, advice) from error
+    return RawObject(name, file, {row[0]: row[1] for row in rows}, advice)
 
 
 def opinions(
@@ -159,7 +160,7 @@ def write_part(
         with single_threaded(connection):
             connection.execute(copy)
     except duckdb.Error as error:
-        raise _unreadable(raw.name, _without_path(error, raw.file, raw.name)) from error
+        raise _unreadable(raw.name, raw.file, error, raw.advice) from error
     raw.file.unlink()
     return LocalPart(target, sha256_of_file(target), pq.read_metadata(target).num_rows)
 

@@ -23,7 +23,7 @@ from tidemill.api.v1alpha1.datasetversion import Violation
 from tidemill.steps import expectations, predicates
 from tidemill.steps.engine import connect, one, quoted
 from tidemill.steps.failures import StepError
-from tidemill.steps.objects import SOURCE, Store, join
+from tidemill.steps.objects import Store, join
 from tidemill.steps.parts import (
     LocalPart,
     RawObject,
@@ -49,7 +49,9 @@ from tidemill.steps.schema import (
     describe,
     merge,
 )
-from tidemill.steps.source import Sighting, fetch, sight
+from tidemill.steps.sources.choice import open_source
+from tidemill.steps.sources.reading import Reading
+from tidemill.steps.weights import check_weights
 from tidemill.steps.windows import find_window, label_rule, naive
 
 logger = logging.getLogger(__name__)
@@ -66,30 +68,27 @@ def as_document(model: Model) -> bytes:
 
 def refresh(arguments: RefreshArguments, scratch: Path) -> Result:
     """Make a snapshot of the source, or find that nothing has changed. Raises StepError."""
-    source, store = Store(SOURCE), Store()
-    sighting = sight(source, arguments.spec.source.objects)
-    if sighting.fingerprint == arguments.fingerprint:
+    source = open_source(arguments.spec.source)
+    seen = source.look()
+    if seen.fingerprint is not None and seen.fingerprint == arguments.fingerprint:
         logger.info("the source has not changed since it was last read")
-        return Unchanged(fingerprint=sighting.fingerprint, source_changed=sighting.changed)
-    read, files = fetch(source, sighting, scratch)
-    logger.info("read %d objects", len(files))
+        return Unchanged(fingerprint=seen.fingerprint, source_changed=seen.changed)
+    read = source.read(scratch)
+    logger.info("read %d objects", len(read.files))
     with connect(scratch) as connection:
-        return _snapshot(connection, store, arguments, read, files, scratch)
+        return _snapshot(connection, Store(), arguments, read, scratch)
 
 
 def _snapshot(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
     arguments: RefreshArguments,
-    read: Sighting,
-    files: Sequence[Path],
+    read: Reading,
     scratch: Path,
 ) -> Snapshot:
     spec = arguments.spec
     anchor = _Anchor(connection, store, arguments.anchor, scratch)
-    raw = [
-        inspect(connection, item.path, file) for item, file in zip(read.objects, files, strict=True)
-    ]
+    raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
     schema = _schema(connection, spec, raw, anchor.schema)
     parts = [write_part(connection, item, schema, scratch) for item in raw]
     table = scan_parts([part.file for part in parts])
@@ -105,7 +104,9 @@ def _snapshot(
     digest = content_digest(connection, table, schema)
     logger.info("%d rows, %d violations, %s", rows, len(violations), digest)
     subjects = [
-        Subject(item.name, ColumnType(item.type), item.role == Role.FEATURE) for item in columns
+        Subject(item.name, ColumnType(item.type), item.role == Role.FEATURE)
+        for item in columns
+        if item.role != Role.SENSITIVE
     ]
     profiled = profile(connection, table, spec.columns.event_time, subjects)
     published = publish_parts(store, arguments.store, parts)
@@ -123,7 +124,7 @@ def _snapshot(
         violations=violations,
         contract_hash=arguments.contract_hash,
         fingerprint=read.fingerprint,
-        objects=tuple(item.path[-_OBJECT_LENGTH:] for item in read.objects[-_MOST_OBJECTS:]),
+        objects=tuple(item.name[-_OBJECT_LENGTH:] for item in read.files[-_MOST_OBJECTS:]),
         source_changed=read.changed,
     )
 
@@ -198,6 +199,7 @@ def _violations(
     found = (
         *(compare(schema, anchor.schema, contract.schema_.evolution) if anchor.schema else ()),
         *_without_event_time(connection, table, spec.columns.event_time, rows),
+        *check_weights(connection, table, spec, rows),
         *expectations.check(connection, table, schema, contract.expectations, first),
     )
     return found[:_MOST_VIOLATIONS]

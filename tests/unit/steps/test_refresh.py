@@ -23,9 +23,9 @@ from tidemill.api.documents.manifest import Manifest
 from tidemill.api.documents.profile import Profile
 from tidemill.api.documents.results import Unchanged
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.steps import source
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Found, Store, sha256_of_file
+from tidemill.steps.sources.storage import Storage
 
 
 def test_a_snapshot_says_what_it_holds(stocked: Place) -> None:
@@ -478,7 +478,9 @@ def test_an_object_written_meanwhile_is_read_once_more(place: Place, monkeypatch
     made = place.snapshot()
 
     assert made.rows == 1200
-    assert made.fingerprint == source.sight(Store(), spec(place.uri).source.objects).fingerprint
+    objects = spec(place.uri).source.objects
+    assert objects is not None
+    assert made.fingerprint == Storage(Store(), objects).look().fingerprint
 
 
 def test_an_object_written_again_and_again_is_left_for_later(
@@ -511,3 +513,18 @@ def test_text_times_are_read_with_their_zone(place: Place) -> None:
     hours = [START + timedelta(hours=2)]
     assert made.window.start == "2026-01-01T00:00:00Z"
     assert made.window.end == f"{hours[0].isoformat()}Z"
+
+
+def test_values_of_a_sensitive_column_are_in_no_document(place: Place) -> None:
+    place.put("a.parquet", table())
+    body = spec(place.uri).to_wire()
+    body["columns"] |= {"sensitive": ["place"], "features": ["load", "grade"]}
+
+    made = place.snapshot(DatasetSpec.model_validate(body))
+
+    assert {c.name: c.role for c in made.columns}["place"] == "Sensitive"
+    profile = Profile.model_validate_json(path_of(made.profile).read_bytes())
+    assert "place" not in {feature.name for feature in profile.features}
+    for document in (made.profile, made.manifest):
+        assert b"north" not in path_of(document).read_bytes()
+    assert "north" not in made.model_dump_json()

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from tidemill.api.base import SET_LIST, Model, Ref
+from tidemill.api.base import SET_LIST, Model, Ref, rules
 from tidemill.api.scalars import Short, StorageUri
 
 
@@ -32,8 +32,18 @@ class ObjectsSource(Model):
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL."""
 
 
-class Source(Model):
-    """Where data comes from."""
+SOURCES = ("objects",)
+"""The fields of Source: one of them is set."""
+_EXACTLY_ONE = (
+    f"[{', '.join(f'has(self.{name})' for name in SOURCES)}].filter(x, x).size() == 1",
+    f"set exactly one of the sources there are: {', '.join(SOURCES)}",
+)
 
-    objects: ObjectsSource
+
+class Source(Model):
+    """Where data comes from: exactly one of its fields."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_EXACTLY_ONE))
+
+    objects: ObjectsSource | None = None
     """Objects in an object store."""

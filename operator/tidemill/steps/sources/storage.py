@@ -1,4 +1,4 @@
-"""The user's source: which objects it has now, and their bytes, unchanged while they were read."""
+"""Objects in an object store: which there are now, and their bytes, unchanged while read."""
 
 import hashlib
 import re
@@ -8,42 +8,11 @@ from pathlib import Path
 from tidemill.api.v1alpha1.datasource import NewestBy, ObjectsSource
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Found, Store, plain
+from tidemill.steps.sources.formats import FORMATS, format_of, glob_pattern, suffix_of
+from tidemill.steps.sources.reading import Look, Reading, SourceFile
 from tidemill.steps.windows import rfc3339
 
-FORMATS = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".csv.gz": "csv",
-    ".jsonl": "jsonl",
-    ".jsonl.gz": "jsonl",
-    ".ndjson": "jsonl",
-    ".ndjson.gz": "jsonl",
-}
 _WILD = re.compile(r"[*?]")
-
-
-def format_of(name: str) -> str | None:
-    """Return csv, jsonl or parquet by the suffix; None if it is none of them."""
-    lower = name.lower()
-    return next((kind for suffix, kind in FORMATS.items() if lower.endswith(suffix)), None)
-
-
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """Compile a glob: * and ? stay within one segment of a path, ** crosses them."""
-    parts = []
-    index = 0
-    while index < len(glob):
-        rest = glob[index:]
-        if rest.startswith("**/"):
-            parts.append("(?:.*/)?")
-            index += 3
-        elif rest.startswith("**"):
-            parts.append(".*")
-            index += 2
-        else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0])))
-            index += 1
-    return re.compile("".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +34,31 @@ class Sighting:
         """When the newest of them was last modified, as RFC 3339 in UTC."""
         newest = max(item.modified for item in self.objects)
         return rfc3339(newest.replace(microsecond=0))
+
+
+class Storage:
+    """The source of objects in an object store."""
+
+    def __init__(self, store: Store, spec: ObjectsSource) -> None:
+        self._store = store
+        self._spec = spec
+        self._sighting: Sighting | None = None
+
+    def look(self) -> Look:
+        """List the objects."""
+        self._sighting = sight(self._store, self._spec)
+        return Look(self._sighting.fingerprint, self._sighting.changed)
+
+    def read(self, scratch: Path) -> Reading:
+        """Download those that were seen."""
+        seen = self._sighting or sight(self._store, self._spec)
+        read, files = fetch(self._store, seen, scratch)
+        pairs = zip(read.objects, files, strict=True)
+        return Reading(
+            fingerprint=read.fingerprint,
+            changed=read.changed,
+            files=[SourceFile(item.path, file) for item, file in pairs],
+        )
 
 
 def sight(store: Store, source: ObjectsSource) -> Sighting:
@@ -127,15 +121,10 @@ def fetch(store: Store, sighting: Sighting, scratch: Path) -> tuple[Sighting, li
     """
     read, files = [], []
     for number, item in enumerate(sighting.objects):
-        target = scratch / f"object-{number}{_suffix(item.name)}"
+        target = scratch / f"object-{number}{suffix_of(item.name)}"
         read.append(_stable(store, f"{sighting.root}/{item.path}", target))
         files.append(target)
     return Sighting(sighting.root, tuple(read)), files
-
-
-def _suffix(name: str) -> str:
-    fitting = [suffix for suffix in FORMATS if name.lower().endswith(suffix)]
-    return max(fitting, key=len)
 
 
 def _stable(store: Store, uri: str, target: Path) -> Found:
