@@ -11,6 +11,7 @@ empty text for a missing one, and does not list every rare value.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.api.scalars import decimal
@@ -24,8 +25,8 @@ from tidemill.core.identity import stable_hash
 from tidemill.core.observed import Unreadable
 
 FAIL = "Fail"
-EVENT_TIME = "EventTime"
-"""The name of a violation that a read finds by itself: rows without an event time."""
+FOUND_BY_READING = frozenset({"EventTime", "Weight"})
+"""Names of violations that a read finds by itself: rows without an event time, or a weight."""
 NUMERIC = frozenset({"Boolean", "Integer", "Number"})
 """Column types whose values are numbers."""
 FLOAT32 = 1e-6
@@ -36,7 +37,12 @@ def contract_hash(spec: DatasetSpec, anchor: str | None) -> str:
     """Hash of what a version is judged against: schema policy, expectations, columns, anchor."""
     contract = given(spec.contract)
     judged = {key: contract.get(key) for key in ("schema", "expectations")}
-    return stable_hash([judged, given(spec.columns), anchor])
+    return stable_hash([judged, roles(spec), anchor])
+
+
+def roles(spec: DatasetSpec) -> dict[str, Any]:
+    """What spec.columns says of how rows are read; what columns mean to people is no part."""
+    return {key: value for key, value in given(spec.columns).items() if key != "describe"}
 
 
 def current_hashes(
@@ -106,7 +112,7 @@ def judge_profile(
     anchor_profile: Profile | Unreadable | None,
 ) -> Judged:
     """Judge a snapshot by a contract it was not read under, from its profile alone."""
-    found = [item for item in version.spec.violations if item.name == EVENT_TIME]
+    found = [item for item in version.spec.violations if item.name in FOUND_BY_READING]
     unknown: list[str] = []
     first = None
     if anchor is not None and anchor.metadata.name != version.metadata.name:

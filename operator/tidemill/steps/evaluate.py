@@ -110,7 +110,8 @@ def _judge(
     if len(test) == 0:
         said = f"no test rows with a final label from {arguments.window.test_start} on; raise"
         raise StepError("TooFewRows", f"{said} split.testShare, or wait for labels to mature")
-    challenger = Scored(test.labels, model.probabilities(test), candidate.signature.threshold)
+    threshold = candidate.signature.threshold
+    challenger = Scored(test.labels, model.probabilities(test), threshold, test.weights)
     rival = _rival(store, version, arguments.champion)
     serving = _serving(version, candidate, model, arguments.refit)
     return _Judgement(
@@ -203,7 +204,8 @@ def _rival(store: Store, version: Version, champion: Champion | None) -> _Rival 
     data = store.read_document(StoredDocument(uri=uri, digest=file.digest))
     model = OnnxModel.load(data, features, f"champion {champion.name}")
     rows = version.rows(since=version.window.test_start, features=features)
-    scored = Scored(rows.labels, model.probabilities(rows), bundle.signature.threshold)
+    threshold = bundle.signature.threshold
+    scored = Scored(rows.labels, model.probabilities(rows), threshold, rows.weights)
     return _Rival(champion.name, scored, saw_test_rows=False)
 
 
@@ -228,7 +230,7 @@ def _measured(
     test: Rows,
 ) -> Iterator[Measured]:
     constant = np.full(len(test), candidate.trivial)
-    trivial = Scored(test.labels, constant, candidate.signature.threshold)
+    trivial = Scored(test.labels, constant, candidate.signature.threshold, test.weights)
     for metric, name in list(dict.fromkeys(_asked(arguments)))[:_MOST_MEASURED]:
         inside = test.slices[name] if name else np.ones(len(test), dtype=np.bool_)
         ours = challenger.select(inside)
@@ -266,7 +268,8 @@ def _serving(version: Version, candidate: Candidate, judged: OnnxModel, refit: b
     rows = version.rows(features=features)
     preparation = prepare(rows)
     parameters = from_text(candidate.parameters, list(candidate.parameters))
-    model = fit(preparation.matrix(rows), rows.labels, parameters, candidate.seed)
+    matrix, weights = preparation.matrix(rows), (rows.weights, None)
+    model = fit(matrix, rows.labels, parameters, candidate.seed, weights=weights)
     exported = export(preparation, model, rows)
     return _Serving(exported.onnx, rows, exported.parity, refitted=True)
 

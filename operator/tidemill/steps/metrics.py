@@ -33,10 +33,13 @@ class Scored:
     labels: Labels
     probabilities: Floats
     threshold: float
+    weights: Floats | None = None
+    """How much each row counts; None: all alike."""
 
     def select(self, rows: NDArray[np.bool_]) -> "Scored":
         """Keep some of the rows."""
-        return Scored(self.labels[rows], self.probabilities[rows], self.threshold)
+        weights = None if self.weights is None else self.weights[rows]
+        return Scored(self.labels[rows], self.probabilities[rows], self.threshold, weights)
 
 
 def measure(metric: MetricName, scored: Scored) -> float | None:
@@ -53,7 +56,9 @@ def better(metric: MetricName, value: float, than: float) -> bool:
 
 
 def weighted(metric: MetricName, scored: Scored, weights: Floats) -> Floats:
-    """A metric for every line of weights."""
+    """A metric for every line of weights, which multiply those the rows have of their own."""
+    if scored.weights is not None:
+        weights = weights * scored.weights
     with np.errstate(divide="ignore", invalid="ignore"):
         if metric is MetricName.ROC_AUC:
             return _roc_auc(scored, weights)

@@ -126,9 +126,11 @@ def fit(
     seed: int,
     validation: tuple[Matrix, Labels] | None = None,
     patience: int = 30,
+    weights: tuple[Floats | None, Floats | None] = (None, None),
 ) -> LGBMClassifier:
     """Fit one boosting; with validation rows it stops `patience` rounds after their loss was
-    least. One thread and a seed: the same data give the same model.
+    least. One thread and a seed: the same data give the same model. `weights` are how much the
+    rows to learn from, and those to stop by, count.
     """
     settings: dict[str, Any] = {
         **parameters,
@@ -140,15 +142,17 @@ def fit(
     }
     model = LGBMClassifier(**settings)
     if validation is None:
-        model.fit(matrix, labels)
+        model.fit(matrix, labels, sample_weight=weights[0])
         return model
     stop = lightgbm.early_stopping(patience, verbose=False)
     unseen, truth = validation
     model.fit(
         matrix,
         labels,
+        sample_weight=weights[0],
         eval_X=unseen,
         eval_y=truth,
+        eval_sample_weight=None if weights[1] is None else [weights[1]],
         eval_metric="binary_logloss",
         callbacks=[stop],
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from tidemill.api.documents.profile import MAX_FEATURES, ValueType
+from tidemill.api.v1alpha1.datacolumns import ColumnNote
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import SchemaColumn, Violation
@@ -30,6 +31,9 @@ class Role(StrEnum):
     KEY = "Key"
     EVENT_TIME = "EventTime"
     LABEL = "Label"
+    GROUP = "Group"
+    WEIGHT = "Weight"
+    SENSITIVE = "Sensitive"
     CONTEXT = "Context"
     FEATURE = "Feature"
     UNUSED = "Unused"
@@ -137,7 +141,10 @@ def check_columns(spec: DatasetSpec, schema: Schema, anchor: Schema | None) -> N
     named = [
         ("columns.eventTime", columns.event_time, True),
         ("columns.label.name", columns.label.name, True),
+        *(("columns.weight", name, True) for name in [columns.weight] if name is not None),
+        *(("columns.group", name, False) for name in [columns.group] if name is not None),
         *(("columns.key", name, False) for name in columns.key),
+        *(("columns.sensitive", name, False) for name in columns.sensitive),
         *(("columns.context", name, False) for name in columns.context),
         *(("columns.features", name, False) for name in columns.features),
         *(
@@ -163,8 +170,14 @@ def role_of(spec: DatasetSpec, name: str, kind: ColumnType) -> Role:
         return Role.LABEL
     if name in columns.key:
         return Role.KEY
-    if name in columns.context:
-        return Role.CONTEXT
+    for role, names in (
+        (Role.GROUP, (columns.group,)),
+        (Role.WEIGHT, (columns.weight,)),
+        (Role.SENSITIVE, columns.sensitive),
+        (Role.CONTEXT, columns.context),
+    ):
+        if name in names:
+            return role
     if columns.features:
         return Role.FEATURE if name in columns.features else Role.UNUSED
     return Role.UNUSED if value_type(kind) is None else Role.FEATURE
@@ -173,12 +186,25 @@ def role_of(spec: DatasetSpec, name: str, kind: ColumnType) -> Role:
 def describe(spec: DatasetSpec, schema: Schema) -> tuple[SchemaColumn, ...]:
     """Columns with type and role. Raises TypeMismatch and TooManyFeatures."""
     found = []
+    notes = {note.name: note for note in spec.columns.describe}
     for name, kind in schema.items():
         role = role_of(spec, name, kind)
+        if role is Role.WEIGHT and kind not in NUMERIC:
+            said = f"weight {name} is a {kind}; it has to be a number of 0 or more"
+            raise StepError("TypeMismatch", said)
         if role is Role.FEATURE and value_type(kind) is None:
             said = f"feature {name} is a {kind}; derive numbers or text from it at the source, or"
             raise StepError("TypeMismatch", f"{said} leave it out of columns.features")
-        found.append(SchemaColumn(name=name, type=kind.value, role=role.value))
+        note = notes.get(name, ColumnNote(name=name))
+        found.append(
+            SchemaColumn(
+                name=name,
+                type=kind.value,
+                role=role.value,
+                description=note.description,
+                owner=note.owner,
+            )
+        )
     features = [column.name for column in found if column.role == Role.FEATURE]
     if len(features) > MAX_FEATURES:
         said = f"there are {len(features)} features; at most {MAX_FEATURES} are allowed, so list"

@@ -19,13 +19,13 @@ from tidemill.api.documents.profile import ValueType
 from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import DataWindow
 from tidemill.steps.engine import quoted
-from tidemill.steps.metrics import Labels
+from tidemill.steps.metrics import Floats, Labels
 from tidemill.steps.predicates import Predicate
 from tidemill.steps.schema import ColumnType, Role, Schema, describe, value_type
 from tidemill.steps.windows import LabelRule, naive, timestamp
 
 MISSING_TEXT = ""
-_LABEL, _TIME = "label as 1 and 0", "event time in seconds"
+_LABEL, _TIME, _WEIGHT = "label as 1 and 0", "event time in seconds", "weight of the row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Rows:
     """Event times, in seconds since 1970."""
     slices: dict[str, NDArray[np.bool_]]
     """Slice -> which rows are in it."""
+    weights: Floats | None = None
+    """How much each row counts; None: all alike."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,7 +57,13 @@ class Rows:
             self.labels[places],
             self.seconds[places],
             {name: inside[places] for name, inside in self.slices.items()},
+            None if self.weights is None else self.weights[places],
         )
+
+    @property
+    def positive_share(self) -> float:
+        """The share of the positive class, by weight."""
+        return float(np.average(self.labels, weights=self.weights))
 
     def column(self, name: str) -> NDArray[Any]:
         """One feature's values."""
@@ -106,6 +114,9 @@ def load(
         else f"COALESCE({quoted(item.name)}, '') AS {quoted(f'feature {place}')}"
         for place, item in enumerate(features)
     ]
+    weight = spec.columns.weight
+    if weight is not None:
+        columns.append(f"COALESCE(greatest({quoted(weight)}, 0), 0) AS {quoted(_WEIGHT)}")
     columns += [f"COALESCE({item.sql}, FALSE) AS {quoted(f'slice {item.name}')}" for item in slices]
     query = f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"
     query = f"SELECT * FROM ({query}) WHERE {quoted(_LABEL)} IS NOT NULL"
@@ -127,6 +138,7 @@ def load(
         labels=found[_LABEL].to_numpy().astype(np.int8),
         seconds=found[_TIME].to_numpy().astype(np.float64),
         slices={item.name: found[f"slice {item.name}"].to_numpy() for item in slices},
+        weights=None if weight is None else found[_WEIGHT].to_numpy().astype(np.float64),
     )
 
 

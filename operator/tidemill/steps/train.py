@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from lightgbm import LGBMClassifier
@@ -63,6 +63,20 @@ _GRID = {
 }
 
 
+class Judged(Protocol):
+    """Rows that answers are judged on."""
+
+    @property
+    def labels(self) -> Labels:
+        """What was true."""
+        ...
+
+    @property
+    def weights(self) -> Floats | None:
+        """How much each row counts; None: all alike."""
+        ...
+
+
 def train(arguments: TrainArguments, scratch: Path) -> Candidate:
     """Make a candidate. Raises StepError."""
     store = Store()
@@ -72,13 +86,13 @@ def train(arguments: TrainArguments, scratch: Path) -> Candidate:
         validation = version.rows(since=window.validation_start, until=window.test_start)
     _check_enough(fitted, validation)
     logger.info("%d rows to fit, %d to choose on", len(fitted), len(validation))
-    trivial = float(fitted.labels.mean())
+    trivial = fitted.positive_share
     preparation = prepare(fitted)
     best = _search(preparation, fitted, validation, arguments.pipeline, arguments.decision, trivial)
     exported = export(preparation, best.model, fitted)
     probabilities = exported.onnx.probabilities(validation)
-    threshold = choose_threshold(arguments.decision, validation.labels, probabilities)
-    scored = Scored(validation.labels, probabilities, threshold)
+    threshold = choose_threshold(arguments.decision, validation, probabilities)
+    scored = Scored(validation.labels, probabilities, threshold, validation.weights)
     values = {metric: measure(metric, scored) for metric in MetricName}
     candidate = Candidate(
         model=store.publish(arguments.output, "candidate.onnx", exported.onnx.data),
@@ -154,13 +168,14 @@ def _search(
     matrix: Matrix = preparation.matrix(fitted)
     unseen = (preparation.matrix(validation), validation.labels)
     constant = np.full(len(validation), trivial)
-    trials = [_trial("Trivial", {}, _value(metric, decision, validation.labels, constant))]
+    weights = (fitted.weights, validation.weights)
+    trials = [_trial("Trivial", {}, _value(metric, decision, validation, constant))]
     best: tuple[LGBMClassifier, Parameters, float] | None = None
     for parameters in settings_to_try(pipeline.seed, pipeline.search.max_trials):
         limited: Parameters = {**parameters, "n_estimators": MOST_TREES}
-        model = fit(matrix, fitted.labels, limited, pipeline.seed, unseen)
+        model = fit(matrix, fitted.labels, limited, pipeline.seed, unseen, weights=weights)
         probabilities = probabilities_of(model, unseen[0])
-        value = _value(metric, decision, validation.labels, probabilities)
+        value = _value(metric, decision, validation, probabilities)
         shown: Parameters = {**parameters, "n_estimators": trees_of(model)}
         trials.append(_trial(ALGORITHM, shown, value))
         if value is not None and (best is None or better(metric, value, best[2])):
@@ -180,13 +195,13 @@ def _trial(algorithm: str, parameters: Parameters, value: float | None) -> dict[
 
 
 def _value(
-    metric: MetricName, decision: Decision, labels: Labels, probabilities: Floats
+    metric: MetricName, decision: Decision, rows: Judged, probabilities: Floats
 ) -> float | None:
-    threshold = choose_threshold(decision, labels, probabilities)
-    return measure(metric, Scored(labels, probabilities, threshold))
+    threshold = choose_threshold(decision, rows, probabilities)
+    return measure(metric, Scored(rows.labels, probabilities, threshold, rows.weights))
 
 
-def choose_threshold(decision: Decision, labels: Labels, probabilities: Floats) -> float:
+def choose_threshold(decision: Decision, rows: Judged, probabilities: Floats) -> float:
     """The fixed threshold, or of 199 quantiles of the probabilities the one with the best value.
 
     Of equally good ones the one with the best F1 is taken: recall alone is best at saying always
@@ -198,7 +213,7 @@ def choose_threshold(decision: Decision, labels: Labels, probabilities: Floats) 
     places = {round(float(place), 6) for place in np.quantile(probabilities, shares)}
     ranked = []
     for threshold in sorted(places):
-        scored = Scored(labels, probabilities, threshold)
+        scored = Scored(rows.labels, probabilities, threshold, rows.weights)
         value = measure(MetricName(decision.choose_by), scored)
         ranked.append((value or 0.0, measure(MetricName.F1, scored) or 0.0, threshold))
     return max(ranked)[2]

@@ -444,6 +444,12 @@ CALM = {
     "how many versions are kept": {"versionHistoryLimit": 3},
     "the owner": {"contract": {**make_dataset().to_wire()["spec"]["contract"], "owner": "me"}},
     "a default written out": {"split": {"by": "Time", "testShare": "0.2"}},
+    "what a column means": {
+        "columns": {
+            **make_dataset().to_wire()["spec"]["columns"],
+            "describe": [{"name": "dep_hour", "description": "Hour of departure"}],
+        }
+    },
 }
 
 

@@ -117,3 +117,40 @@ def test_what_a_column_is_to_a_model() -> None:
         TIMESTAMP: None,
         DATE: None,
     }
+
+
+ROLES = {
+    "id": "Key",
+    "at": "EventTime",
+    "late": "Label",
+    "home": "Group",
+    "worth": "Weight",
+    "sex": "Sensitive",
+    "note": "Context",
+    "load": "Feature",
+    "other": "Feature",
+}
+
+
+def test_every_column_has_one_role_and_what_is_said_of_it() -> None:
+    columns = {
+        "key": ["id"],
+        "eventTime": "at",
+        "label": {"name": "late"},
+        "group": "home",
+        "weight": "worth",
+        "sensitive": ["sex"],
+        "context": ["note"],
+        "describe": [
+            {"name": "load", "description": "Requests a minute", "owner": "platform"},
+            {"name": "gone", "description": "Not in the data"},
+        ],
+    }
+    schema = dict.fromkeys(ROLES, NUMBER) | {"at": TIMESTAMP}
+
+    found = describe(spec("s3://b/*", columns=columns), schema)
+
+    assert {column.name: column.role for column in found} == ROLES
+    told = {column.name: (column.description, column.owner) for column in found}
+    assert told.pop("load") == ("Requests a minute", "platform")
+    assert set(told.values()) == {("", "")}

@@ -177,11 +177,12 @@ def test_settings_begin_with_the_defaults_and_never_repeat() -> None:
 
 LABELS = np.array([0, 0, 0, 1, 0, 1, 1, 1] * 50, dtype=np.int8)
 PROBABILITIES = np.linspace(0, 1, 400).reshape(8, 50).T.ravel()
+ROWS = Scored(LABELS, PROBABILITIES, 0.5)
 
 
 @pytest.mark.parametrize("metric", ["f1", "accuracy", "precision", "recall"])
 def test_the_threshold_is_the_best_of_many(metric: Any) -> None:
-    chosen = choose_threshold(Decision(choose_by=metric), LABELS, PROBABILITIES)
+    chosen = choose_threshold(Decision(choose_by=metric), ROWS, PROBABILITIES)
 
     def value(threshold: float) -> float:
         scored = Scored(LABELS, PROBABILITIES, threshold)
@@ -192,14 +193,14 @@ def test_the_threshold_is_the_best_of_many(metric: Any) -> None:
 
 
 def test_recall_alone_does_not_choose_always_yes() -> None:
-    chosen = choose_threshold(Decision(choose_by="recall"), LABELS, PROBABILITIES)
+    chosen = choose_threshold(Decision(choose_by="recall"), ROWS, PROBABILITIES)
 
     assert measure(MetricName.RECALL, Scored(LABELS, PROBABILITIES, chosen)) == 1
     assert chosen > 0.3
 
 
 def test_a_fixed_threshold_is_taken_as_it_is() -> None:
-    assert choose_threshold(Decision(threshold="0.25"), LABELS, PROBABILITIES) == 0.25
+    assert choose_threshold(Decision(threshold="0.25"), ROWS, PROBABILITIES) == 0.25
 
 
 def test_arguments_survive_the_wire(stocked: Place, made: Snapshot) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from tidemill.api.base import SET_LIST, Model, rules
-from tidemill.api.scalars import ColumnName, Name, Ratio, Seconds
+from tidemill.api.base import SET_LIST, Model, map_list, rules
+from tidemill.api.scalars import ColumnName, Name, Ratio, Seconds, Short
 
 
 class AbsentLabel(StrEnum):
@@ -27,6 +27,17 @@ class Label(Model):
     """A mature row without a label is dropped, or counts as the negative class."""
 
 
+class ColumnNote(Model):
+    """What a column means."""
+
+    name: ColumnName
+    """The column. One that the data do not have is passed over."""
+    description: Short = ""
+    """What it means, and in what unit."""
+    owner: Annotated[str, Field(max_length=128)] = ""
+    """Who answers for it: a team, a person or an address."""
+
+
 class Columns(Model):
     """What the columns are for."""
 
@@ -39,15 +50,58 @@ class Columns(Model):
                 " || (has(self.context) && f in self.context))",
                 "features may not name the event time, the label, a key or a context column",
             ),
+            (
+                "!has(self.features) || !self.features.exists(f,"
+                " (has(self.group) && f == self.group)"
+                " || (has(self.weight) && f == self.weight)"
+                " || (has(self.sensitive) && f in self.sensitive))",
+                "features may not name the group, the weight or a sensitive column",
+            ),
+            (
+                "!has(self.sensitive) || !self.sensitive.exists(f,"
+                " f == self.eventTime || f == self.label.name"
+                " || (has(self.group) && f == self.group)"
+                " || (has(self.weight) && f == self.weight)"
+                " || (has(self.key) && f in self.key)"
+                " || (has(self.context) && f in self.context))",
+                "a sensitive column has no other role: it may not be the event time, the label, the"
+                " group, the weight, a key or a context column",
+            ),
+            (
+                "!has(self.weight) || !(self.weight == self.eventTime"
+                " || self.weight == self.label.name"
+                " || (has(self.group) && self.weight == self.group)"
+                " || (has(self.key) && self.weight in self.key)"
+                " || (has(self.context) && self.weight in self.context))",
+                "the weight has no other role: it may not be the event time, the label, the group,"
+                " a key or a context column",
+            ),
+            (
+                "!has(self.group) || !(self.group == self.eventTime"
+                " || self.group == self.label.name"
+                " || (has(self.context) && self.group in self.context))",
+                "the group may not be the event time, the label or a context column",
+            ),
+            ("self.label.name != self.eventTime", "the label may not be the event time"),
         )
     )
 
     key: Annotated[tuple[ColumnName, ...], Field(max_length=8, json_schema_extra=SET_LIST)] = ()
-    """Columns that name a row. Never features."""
+    """Columns that name a row. Never features. The event time and the group may be among them."""
     event_time: ColumnName
     """When the row's event happened; decides the split and what is mature. Never a feature."""
     label: Label
     """The column to predict."""
+    group: ColumnName | None = None
+    """What rows belong together, such as a customer: split by Hash never parts them. Never a
+    feature."""
+    weight: ColumnName | None = None
+    """How much a row counts in training and in metrics: a number of 0 or more. Never a feature."""
+    sensitive: Annotated[
+        tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)
+    ] = ()
+    """For slices and fairness only: never features, and their values are never shown, neither in
+    messages nor in profiles, documents or logs."""
     context: Annotated[
         tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)
     ] = ()
@@ -55,7 +109,12 @@ class Columns(Model):
     features: Annotated[
         tuple[ColumnName, ...], Field(max_length=64, json_schema_extra=SET_LIST)
     ] = ()
-    """The columns a model may use. Left out: every column without another role."""
+    """The columns a model may use. Left out: every column without another role; then one that
+    tells the label alone stops training (SuspectedLeak) until the features are listed here."""
+    describe: Annotated[
+        tuple[ColumnNote, ...], Field(max_length=200, json_schema_extra=map_list("name"))
+    ] = ()
+    """What columns mean and who answers for them; kept with each version's schema."""
 
 
 class Split(Model):

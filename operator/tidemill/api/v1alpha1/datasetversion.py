@@ -25,7 +25,11 @@ class SchemaColumn(Model):
     type: Annotated[str, Field(max_length=64)]
     """Boolean, Integer, Number, String, Timestamp or Date."""
     role: Annotated[str, Field(max_length=16)]
-    """Key, EventTime, Label, Context, Feature or Unused."""
+    """Key, EventTime, Label, Group, Weight, Sensitive, Context, Feature or Unused."""
+    description: Short = ""
+    """What it means, as columns.describe said when the snapshot was first read."""
+    owner: Annotated[str, Field(max_length=128)] = ""
+    """Who answers for it."""
 
 
 class Violation(Model):
