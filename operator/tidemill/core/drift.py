@@ -10,17 +10,28 @@ distribution: the distance is then None.
 - `js_divergence`: the same divergence in bits, 0 to 1; TensorFlow Data Validation and Vertex AI.
 - `l_infinity`: the largest difference of a share; TensorFlow Data Validation, Vertex AI and
   SageMaker for categories.
-- `psi`: population stability index in nats; shares of 0 are set to 1e-4 as Evidently does.
+- `psi`: population stability index in nats; shares of 0 are set to 1e-4, or where a side has a
+  share as small as that, to a millionth of its smallest, as Evidently does.
+- `cumulative_difference`: the largest difference of cumulative shares, which is Kolmogorov's and
+  Smirnov's D of values that are known up to their bins; SageMaker's "Simple" distance (deequ).
+- `mover_distance`: the first Wasserstein distance of masses at points; equals
+  scipy.stats.wasserstein_distance.
+- `corrected`: D or an L-infinity less what chance explains; SageMaker's "Robust" distance (deequ).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import log, sqrt
 
 from tidemill.api.documents.profile import FeatureProfile
 
 PSI_ZERO = 1e-4
 """What stands for a share of 0 in the population stability index."""
+PSI_BELOW_LEAST = 1e6
+"""Where a share is as small as PSI_ZERO, the least of its side over this stands for 0."""
+CHANCE = 1.8
+"""How many times sqrt(1/n + 1/m) deequ lets chance explain."""
 
 
 def _shares(
@@ -69,8 +80,42 @@ def psi(p_counts: Sequence[float], q_counts: Sequence[float]) -> float | None:
     shares = _shares(p_counts, q_counts)
     if shares is None:
         return None
-    pairs = [(p or PSI_ZERO, q or PSI_ZERO) for p, q in zip(*shares, strict=True)]
-    return sum((q - p) * log(q / p) for p, q in pairs)
+    p_filled, q_filled = _without_zeros(shares[0]), _without_zeros(shares[1])
+    return sum((q - p) * log(q / p) for p, q in zip(p_filled, q_filled, strict=True))
+
+
+def _without_zeros(shares: Sequence[float]) -> list[float]:
+    least = min(share for share in shares if share > 0)
+    zero = least / PSI_BELOW_LEAST if least <= PSI_ZERO else PSI_ZERO
+    return [share or zero for share in shares]
+
+
+def cumulative_difference(p_counts: Sequence[float], q_counts: Sequence[float]) -> float | None:
+    """The largest difference of the cumulative shares, over bins in the order of their values."""
+    shares = _shares(p_counts, q_counts)
+    return None if shares is None else max(map(abs, _cumulative(*shares)))
+
+
+def mover_distance(
+    points: Sequence[float], p_counts: Sequence[float], q_counts: Sequence[float]
+) -> float | None:
+    """The mean way a value has to go from one side to the other, both at these rising points."""
+    shares = _shares(p_counts, q_counts)
+    if shares is None:
+        return None
+    ways = zip(points, points[1:], strict=False)
+    apart = zip(_cumulative(*shares), ways, strict=False)
+    return sum(abs(share) * (right - left) for share, (left, right) in apart)
+
+
+def _cumulative(p_shares: Sequence[float], q_shares: Sequence[float]) -> list[float]:
+    return [p - q for p, q in zip(accumulate(p_shares), accumulate(q_shares), strict=True)]
+
+
+def corrected(difference: float, p_samples: float, q_samples: float) -> float:
+    """A largest difference of shares, less what chance alone makes of samples of these sizes."""
+    by_chance = CHANCE * sqrt((p_samples + q_samples) / (p_samples * q_samples))
+    return max(0.0, difference - by_chance)
 
 
 def noise_floor_for(window_seconds: int, floors: Mapping[str, float]) -> float:

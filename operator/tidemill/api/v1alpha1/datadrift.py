@@ -25,7 +25,7 @@ class DataDrift(Model):
             ),
             (
                 "self.profile != 'tfdv' || has(self.threshold)",
-                "profile tfdv has no threshold of its own; give one, such as \"0.1\"",
+                'profile tfdv has no threshold of its own; give one, such as "0.1"',
             ),
         )
     )
