@@ -320,6 +320,8 @@ class Reason(StrEnum):
     """Nothing lies where the source points, or exclude leaves nothing."""
     INVALID_URI = "InvalidUri"
     """A URI cannot be read as one; the message says which."""
+    OBJECT_TOO_LARGE = "ObjectTooLarge"
+    """A source's file has more bytes than spec.source allows, as it came or unpacked."""
     UNREADABLE_OBJECT = "UnreadableObject"
     """An object is not the csv, jsonl or parquet that its suffix promises; mend or exclude it."""
     EMPTY_VERSION = "EmptyVersion"
@@ -342,6 +344,8 @@ class Reason(StrEnum):
     """A slice's predicate cannot be read; the message names the slice and the word."""
     TOO_FEW_ROWS = "TooFewRows"
     """Too few rows with a final label to fit, choose or judge on."""
+    SUSPECTED_LEAK = "SuspectedLeak"
+    """A feature alone tells the label; the message names it, its AUC and what to do."""
 
     # Steps: models and the artifact store.
     PARITY_FAILED = "ParityFailed"

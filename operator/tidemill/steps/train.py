@@ -21,6 +21,7 @@ from tidemill.api.documents.results import Candidate
 from tidemill.api.v1alpha1.trainingjob import BuiltinPipeline, Decision, MetricName
 from tidemill.steps.data import Version, opened
 from tidemill.steps.failures import StepError
+from tidemill.steps.leaks import check_leaks
 from tidemill.steps.metrics import Floats, Labels, Scored, better, measure
 from tidemill.steps.models import (
     ALGORITHM,
@@ -85,6 +86,7 @@ def train(arguments: TrainArguments, scratch: Path) -> Candidate:
         fitted = version.rows(until=window.validation_start)
         validation = version.rows(since=window.validation_start, until=window.test_start)
     _check_enough(fitted, validation)
+    check_leaks(fitted, arguments.columns_spec.columns.features)
     logger.info("%d rows to fit, %d to choose on", len(fitted), len(validation))
     trivial = fitted.positive_share
     preparation = prepare(fitted)

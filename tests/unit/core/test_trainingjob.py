@@ -789,3 +789,18 @@ def test_a_crash_after_any_write_loses_and_doubles_nothing(n: int) -> None:
     assert world.job().status == REFERENCE.job().status
     assert world.dataset().status == REFERENCE.dataset().status
     assert world.objects.keys() == REFERENCE.objects.keys()
+
+
+def test_a_suspected_leak_is_what_the_job_says() -> None:
+    world = begun()
+    said = "minutes (AUC 1): a column alone tells the label on the 720 fit rows, by more than 0.95."
+
+    world.fail("SuspectedLeak", said, of_job(world))
+    world.settle()
+
+    trained = conditions(world)["Trained"]
+    assert (trained.status, trained.reason) == ("False", "SuspectedLeak")
+    assert trained.message.endswith(f": SuspectedLeak. {said}")
+    ready = conditions(world)["Ready"]
+    assert (ready.status, ready.reason) == ("False", "SuspectedLeak")
+    assert ready.message.endswith(said)
