@@ -55,6 +55,7 @@ SOURCE_REASONS = frozenset(
         "NoObjects",
         "SourceChanged",
         "InvalidUri",
+        "ObjectTooLarge",
         "UnreadableObject",
     }
 )
@@ -71,6 +72,7 @@ WAIT_FOR_SPEC = frozenset(
         "InvalidUri",
         "LabelNotBinary",
         "MissingColumn",
+        "ObjectTooLarge",
         "ResultInvalid",
         "ResultMissing",
         "ResultTooLarge",

@@ -33,6 +33,10 @@ SECRET_KEYS = (
     "GOOGLE_SERVICE_ACCOUNT_KEY",
     "AZURE_STORAGE_ACCOUNT_NAME",
     "AZURE_STORAGE_ACCOUNT_KEY",
+    "url",
+    "username",
+    "password",
+    "token",
 )
 """Keys that Kubeflow pods get from Secrets: unlike a Job, a Kubeflow step names each one."""
 

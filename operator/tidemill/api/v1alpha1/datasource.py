@@ -16,11 +16,16 @@ class NewestBy(StrEnum):
     MODIFICATION = "Modification"
 
 
+MaxBytes = Annotated[int, Field(ge=1, le=1099511627776, json_schema_extra={"format": "int64"})]
+"""Bytes, at most a tebibyte."""
+
+
 class ObjectsSource(Model):
     """Objects in an object store: csv, jsonl or parquet, told by their suffix."""
 
     uri: StorageUri
-    """An object or a glob, such as s3://tides/flights/*.parquet. All objects have one schema."""
+    """An object or a glob, such as s3://tides/flights/*.parquet, or one file by https, such as
+    https://example.com/tides.csv.gz. All objects have one schema."""
     newest: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Read only this many of the newest objects. Left out: all."""
     newest_by: NewestBy = NewestBy.NAME
@@ -29,7 +34,10 @@ class ObjectsSource(Model):
     """Object names (what follows the last slash) to leave out, such as a month known to be bad."""
     secret_ref: Ref | None = None
     """A Secret of this namespace whose keys become the reading step's environment, such as
-    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL."""
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL; for https its keys
+    are username and password, or token."""
+    max_bytes: MaxBytes = 4294967296
+    """A file by https of more bytes than this, as it comes or unpacked, is refused."""
 
 
 SOURCES = ("objects",)
