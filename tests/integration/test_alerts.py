@@ -11,6 +11,10 @@ from tests.cluster import gobuild
 from tests.integration.chart import CHART
 
 RULES = CHART / "files" / "alerts.yaml"
+CANNOT_BE_READ = (
+    'tidemill_operator_conditions{kind="Dataset",type="SourceAvailable",status="False"}'
+)
+FLIGHTS = 'dataset_namespace="flights",dataset="flights"'
 SERVER = 'namespace="flights",modeldeployment="delays",revision="delays-1",pod="a"'
 
 # name -> (series and their values by the minute, alert, whether it fires after an hour)
@@ -49,6 +53,32 @@ CASES: dict[str, tuple[dict[str, str], str, bool]] = {
         {'tidemill_operator_api_requests_total{verb="update",kind="Dataset",code="409"}': "0+1x60"},
         "TidemillApiRefused",
         False,
+    ),
+    "a source has not changed for an hour, which is longer than it may": (
+        {
+            f"tidemill_dataset_source_age_seconds{{{FLIGHTS}}}": "0+60x60",
+            f"tidemill_dataset_fresh_within_seconds{{{FLIGHTS}}}": "1800x60",
+        },
+        "TidemillSourceStale",
+        True,
+    ),
+    "a source changes every ten minutes": (
+        {
+            f"tidemill_dataset_source_age_seconds{{{FLIGHTS}}}": "0+60x10 " * 6,
+            f"tidemill_dataset_fresh_within_seconds{{{FLIGHTS}}}": "1800x60",
+        },
+        "TidemillSourceStale",
+        False,
+    ),
+    "a source without a limit grows old": (
+        {f"tidemill_dataset_source_age_seconds{{{FLIGHTS}}}": "0+60x60"},
+        "TidemillSourceStale",
+        False,
+    ),
+    "a source cannot be read for an hour": (
+        {CANNOT_BE_READ: "1x60"},
+        "TidemillSourceUnavailable",
+        True,
     ),
     "two requests in a hundred fail": (
         {
@@ -95,6 +125,10 @@ def labels_of(case: str) -> dict[str, str]:
     """The labels the alert carries, beside its severity."""
     at = {"namespace": "flights", "modeldeployment": "delays"}
     return {
+        "a source has not changed for an hour, which is longer than it may": {
+            "dataset_namespace": "flights",
+            "dataset": "flights",
+        },
         "an object has been stalled for an hour": {"kind": "TrainingJob"},
         "the operator is forbidden something": {"verb": "list", "kind": "Pod", "code": "403"},
         "two requests in a hundred fail": {**at, "revision": "delays-1"},

@@ -40,6 +40,7 @@ from tidemill.core.acceptance import (
     roles,
 )
 from tidemill.core.causes import given, handled, shape, spend
+from tidemill.core.freshness import last_change
 from tidemill.core.identity import (
     LABEL_DATASET,
     dataset_version_name,
@@ -98,7 +99,10 @@ def versions_by_age(seen: DatasetObserved, but: str | None = None) -> list[Datas
 def summary_of(version: DatasetVersion) -> VersionSummary:
     """What a Dataset's status says of a version."""
     return VersionSummary(
-        name=version.metadata.name, digest=version.spec.digest, rows=version.spec.rows
+        name=version.metadata.name,
+        digest=spec.digest,
+        rows=spec.rows,
+        docs=None if spec.docs is None else spec.docs.uri,
     )
 
 
@@ -212,6 +216,7 @@ def _arguments(
 
 
 def _known(version: DatasetVersion) -> Known:
+        execution=active.name,
     return Known(
         name=version.metadata.name,
         digest=version.spec.digest,
@@ -265,7 +270,7 @@ def _keep(
     read = status.model_copy(
         update={
             "latest": summary_of(record),
-            "last_read": execution.status.ended or active.since,
+            "last_read": at,
             "fingerprint": snapshot.fingerprint,
             "source_changed": snapshot.source_changed or status.source_changed,
         }
@@ -281,6 +286,9 @@ def _is_same(version: DatasetVersion, snapshot: Snapshot) -> bool:
     return (
         spec.digest == snapshot.digest
         and spec.window == snapshot.window
+    at = execution.status.ended or active.since
+    is_new = status.latest is None or status.latest.digest != snapshot.digest
+    changed = last_change(snapshot.source_changed, status.source_changed, at, is_new=is_new)
         and _without_notes(spec.columns) == _without_notes(snapshot.columns)
         and (spec.labelled_rows, spec.positive_rows)
         == (snapshot.labelled_rows, snapshot.positive_rows)

@@ -28,6 +28,7 @@ from tidemill.settings import Settings
 from tidemill.shell import probes
 from tidemill.shell.children import Children
 from tidemill.shell.events import Storyteller
+from tidemill.shell.freshness import SourceAges
 from tidemill.shell.guard import Guard
 from tidemill.shell.host import Host, login
 from tidemill.shell.informer import Informer, Scope
@@ -104,6 +105,7 @@ class App:
         self._failed = False
         self._store.subscribe(self._telemetry.changed)
         self._telemetry.watch_queue(self._queue)
+        self._telemetry.registry.register(SourceAges(self._store, lambda: datetime.now(UTC)))
         self._telemetry.leader.set_function(lambda: self._leadership.held)
 
     async def run(self) -> int:

@@ -29,6 +29,7 @@ from tidemill.api.v1alpha1.datasetversion import StoredDocument
 from tidemill.steps.failures import StepError
 
 if TYPE_CHECKING:
+    from obstore import Attributes
     from obstore.store import ClientConfig, RetryConfig
 
 ARTIFACTS = ""
@@ -141,6 +142,12 @@ def _split(uri: str) -> tuple[str, str]:
     root = f"{parts.scheme}://{parts.netloc}"
     # Taken as it stands: a glob may hold what a URL would take for a query or a fragment.
     return root, uri[len(root) :].lstrip("/")
+
+
+def _attributes(uri: str) -> "Attributes":
+    """What a browser is told of a page that is opened from its store; files have no such thing."""
+    is_page = uri.endswith(".html") and not uri.startswith("file:")
+    return {"Content-Type": "text/html; charset=utf-8"} if is_page else {}
 
 
 _ARTIFACT_REASONS = {
@@ -274,7 +281,14 @@ class Store:
         client, path = self._at(uri)
         with self._reaching(uri):
             try:
-                obstore.put(client, path, data, mode="create", use_multipart=False)
+                obstore.put(
+                    client,
+                    path,
+                    data,
+                    mode="create",
+                    use_multipart=False,
+                    attributes=_attributes(uri),
+                )
             except raised.AlreadyExistsError:
                 return False
         return True

@@ -8,7 +8,7 @@ import yaml
 
 from tidemill.api import crd
 from tidemill.api.base import Resource
-from tidemill.api.v1alpha1 import KINDS, DatasetVersion, ModelDeployment, ModelVersion
+from tidemill.api.v1alpha1 import KINDS, Dataset, DatasetVersion, ModelDeployment, ModelVersion
 
 IDS = [kind.names.kind for kind in KINDS]
 
@@ -45,6 +45,30 @@ def test_columns_begin_with_the_answer_and_end_with_age(kind: type[Resource]) ->
     assert columns[0]["name"] in ("Ready", "State", "Dataset", "TrainingJob")
     assert columns[-1] == {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
     assert sum("priority" not in column for column in columns) <= 9
+
+
+DATA_COLUMNS: dict[type[Resource], tuple[list[str], list[str]]] = {
+    Dataset: (
+        ["Ready", "Reason", "Fresh", "Version", "Rows", "Read", "Age"],
+        ["Source", "Changed", "Latest", "Message"],
+    ),
+    DatasetVersion: (
+        ["Dataset", "Accepted", "Reason", "Rows", "From", "To", "Age"],
+        ["Labelled", "Before", "Docs", "Message"],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), DATA_COLUMNS.items(), ids=[k.__name__ for k in DATA_COLUMNS]
+)
+def test_columns_say_whether_data_are_fresh_and_good(
+    kind: type[Resource], names: tuple[list[str], list[str]]
+) -> None:
+    columns = version(kind)["additionalPrinterColumns"]
+
+    assert [item["name"] for item in columns if "priority" not in item] == names[0]
+    assert [item["name"] for item in columns if "priority" in item] == names[1]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)

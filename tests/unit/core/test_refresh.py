@@ -91,7 +91,27 @@ def test_the_first_read_knows_of_nothing_before(world: World) -> None:
         store=STORE,
         contract_hash=contract_hash(spec, None),
         now=stamp(),
+        execution=world.running()[0],
     )
+
+
+def test_the_docs_page_is_recorded_and_named_in_status(world: World) -> None:
+    page = {"uri": "s3://artifacts/tidemill/docs.html", "digest": sha("page")}
+
+    loaded(world, docs=page)
+
+    docs = record(world).spec.docs
+    assert docs is not None
+    assert docs.to_wire() == page
+    status = world.objects[("Dataset", "flights")]["status"]
+    assert status["accepted"]["docs"] == status["latest"]["docs"] == page["uri"]
+
+
+def test_a_version_of_an_earlier_release_has_no_page(world: World) -> None:
+    loaded(world)
+
+    assert record(world).spec.docs is None
+    assert "docs" not in world.objects[("Dataset", "flights")]["status"]["accepted"]
 
 
 def test_a_later_read_knows_the_norm_the_last_version_and_the_source(world: World) -> None:

@@ -57,6 +57,8 @@ class Snapshot(Model):
     profile: StoredDocument
     columns: tuple[SchemaColumn, ...]
     window: DataWindow
+    docs: StoredDocument | None = None
+    """The page for people; a step of an earlier release makes none."""
     violations: tuple[Violation, ...] = ()
     contract_hash: str
     fingerprint: str

@@ -151,6 +151,7 @@ def _container(start: Start) -> Body:
         mounts.append({"name": "pipeline", "mountPath": "/pipeline", "readOnly": True})
     pipeline = f"builtin:{start.builtin}" if start.builtin else f"file:/pipeline/{PIPELINE_KEY}"
     env = [{"name": "HOME", "value": "/tmp"}, {"name": "TMPDIR", "value": "/tmp"}]  # noqa: S108
+    env.append({"name": "TIDEMILL_STEP_IMAGE", "value": start.image})
     if size(start.parameters) <= LARGEST_VARIABLE:
         env.append({"name": "TIDEMILL_PARAMETERS", "value": _json(start.parameters)})
     else:
