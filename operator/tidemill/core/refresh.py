@@ -76,6 +76,7 @@ def spec_hash(spec: DatasetSpec) -> str:
     said = given(spec)
     contract = said.get("contract", {})
     read = {key: said.get(key) for key in ("source", "split", "slices")} | {"columns": roles(spec)}
+    read |= {key: said[key] for key in ("window", "exclude") if key in said}
     return stable_hash([read, contract.get("schema"), contract.get("expectations")])
 
 
@@ -98,6 +99,7 @@ def versions_by_age(seen: DatasetObserved, but: str | None = None) -> list[Datas
 
 def summary_of(version: DatasetVersion) -> VersionSummary:
     """What a Dataset's status says of a version."""
+    spec = version.spec
     return VersionSummary(
         name=version.metadata.name,
         digest=spec.digest,
@@ -212,11 +214,11 @@ def _arguments(
         fingerprint=_fingerprint(seen, status, active, previous),
         contract_hash=contract_hash(spec, None if anchor is None else anchor.metadata.name),
         now=active.since,
+        execution=active.name,
     )
 
 
 def _known(version: DatasetVersion) -> Known:
-        execution=active.name,
     return Known(
         name=version.metadata.name,
         digest=version.spec.digest,
@@ -267,12 +269,15 @@ def _keep(
         return _write_record(seen, status, active, execution, snapshot)
     if not _is_judged(seen, status, record, snapshot):
         return Move()
+    at = execution.status.ended or active.since
+    is_new = status.latest is None or status.latest.digest != snapshot.digest
+    changed = last_change(snapshot.source_changed, status.source_changed, at, is_new=is_new)
     read = status.model_copy(
         update={
             "latest": summary_of(record),
             "last_read": at,
             "fingerprint": snapshot.fingerprint,
-            "source_changed": snapshot.source_changed or status.source_changed,
+            "source_changed": changed,
         }
     )
     in_use = version_in_use(read, record, versions_by_age(seen))
@@ -286,9 +291,6 @@ def _is_same(version: DatasetVersion, snapshot: Snapshot) -> bool:
     return (
         spec.digest == snapshot.digest
         and spec.window == snapshot.window
-    at = execution.status.ended or active.since
-    is_new = status.latest is None or status.latest.digest != snapshot.digest
-    changed = last_change(snapshot.source_changed, status.source_changed, at, is_new=is_new)
         and _without_notes(spec.columns) == _without_notes(snapshot.columns)
         and (spec.labelled_rows, spec.positive_rows)
         == (snapshot.labelled_rows, snapshot.positive_rows)

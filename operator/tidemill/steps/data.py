@@ -15,8 +15,8 @@ from tidemill.steps.objects import Store
 from tidemill.steps.parts import fetch_parts, read_manifest, scan_parts, schema_of_part
 from tidemill.steps.predicates import Predicate
 from tidemill.steps.schema import Schema, check_columns
-from tidemill.steps.tables import Rows, between, features_of, load
-from tidemill.steps.windows import LabelRule, label_rule
+from tidemill.steps.tables import Rows, features_of, load
+from tidemill.steps.windows import LabelRule, Portion, label_rule, where_portion
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,18 @@ class Version:
     rule: LabelRule
     features: tuple[Feature, ...]
 
+    def where(self, portion: Portion) -> str:
+        """SQL: the rows of a portion whose label is final."""
+        return where_portion(self.spec, self.window, self.schema, portion)
+
     def rows(
         self,
-        since: str | None = None,
-        until: str | None = None,
+        portion: Portion = Portion.ALL,
         features: tuple[Feature, ...] | None = None,
         slices: tuple[Predicate, ...] = (),
     ) -> Rows:
-        """The rows with a mature label from one event time on and before another."""
-        where = between(self.spec, since, until, self.window)
+        """The rows of a portion whose label is final."""
+        where = self.where(portion)
         wanted = self.features if features is None else features
         return load(self.connection, self.table, self.spec, self.rule, wanted, where, slices)
 

@@ -9,16 +9,17 @@ with a final label, and the baseline profile is of exactly these rows.
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
 from tidemill.api.documents.arguments import Champion, EvaluateArguments
-from tidemill.api.documents.bundle import Bundle, Feature, GoldenExample, StoredFile
+from tidemill.api.documents.bundle import Bundle, Feature, GoldenExample, HeldOut, StoredFile
 from tidemill.api.documents.profile import Profile
 from tidemill.api.documents.results import Candidate, Evaluation
-from tidemill.api.v1alpha1.datasetversion import StoredDocument
+from tidemill.api.v1alpha1.datasetversion import DataWindow, StoredDocument
 from tidemill.api.v1alpha1.modelversion import Measured
 from tidemill.api.v1alpha1.trainingjob import MetricName
 from tidemill.steps import predicates
@@ -31,8 +32,8 @@ from tidemill.steps.onnxmodel import OnnxModel
 from tidemill.steps.profiles import Subject, predictions_profile, profile
 from tidemill.steps.refresh import as_document
 from tidemill.steps.schema import value_type
-from tidemill.steps.tables import Rows, between, newest, oldest
-from tidemill.steps.windows import naive, rfc3339
+from tidemill.steps.tables import Rows, newest, oldest
+from tidemill.steps.windows import Portion, naive, rfc3339
 
 logger = logging.getLogger(__name__)
 
@@ -106,9 +107,9 @@ def _judge(
     model = OnnxModel.load(store.read_document(candidate.model), features, candidate.model.uri)
     wanted = {item.name: item for item in (*arguments.dataset_spec.slices, *arguments.slices)}
     slices = tuple(predicates.parse(item, version.schema) for item in wanted.values())
-    test = version.rows(since=arguments.window.test_start, features=features, slices=slices)
+    test = version.rows(Portion.TEST, features=features, slices=slices)
     if len(test) == 0:
-        said = f"no test rows with a final label from {arguments.window.test_start} on; raise"
+        said = f"no test rows with a final label{_from(arguments.window.test_start)}; raise"
         raise StepError("TooFewRows", f"{said} split.testShare, or wait for labels to mature")
     threshold = candidate.signature.threshold
     challenger = Scored(test.labels, model.probabilities(test), threshold, test.weights)
@@ -142,6 +143,7 @@ def _publish(
         data_start=rfc3339(oldest(serving.rows)) if serving.refitted else candidate.data_start,
         data_end=rfc3339(newest(serving.rows)) if serving.refitted else candidate.data_end,
         twin_data_end=candidate.data_end,
+        held_out=_held_out(arguments.window),
         algorithm=candidate.algorithm,
         parameters=candidate.parameters,
         seed=candidate.seed,
@@ -150,6 +152,17 @@ def _publish(
         created_at=arguments.now,
     )
     return bundle, model
+
+
+def _held_out(window: DataWindow) -> HeldOut | None:
+    """By hash: what the judged model has not learned from."""
+    if window.hash is None:
+        return None
+    return HeldOut(columns=window.hash.columns, share=window.hash.test_share)
+
+
+def _from(start: str | None) -> str:
+    return "" if start is None else f" from {start} on"
 
 
 def _beside(document: StoredDocument) -> StoredFile:
@@ -184,12 +197,8 @@ def _rival(store: Store, version: Version, champion: Champion | None) -> _Rival 
     except ValidationError as error:
         said = f"{champion.bundle.uri} is not a bundle: {error.errors()[0]['msg']}"
         raise StepError("ModelUnreadable", said) from error
-    test_start = naive(version.window.test_start)
-    if naive(bundle.data_end) < test_start:
-        file = bundle.model
-    elif bundle.twin is not None and naive(bundle.twin_data_end) < test_start:
-        file = bundle.twin
-    else:
+    file = _unspoilt(bundle, version.window)
+    if file is None:
         logger.info("champion %s has learned from test rows: no comparison", champion.name)
         return _Rival(champion.name, None, saw_test_rows=True)
     features = bundle.signature.features
@@ -203,10 +212,28 @@ def _rival(store: Store, version: Version, champion: Champion | None) -> _Rival 
     uri = join(champion.bundle.uri.rpartition("/")[0], file.name)
     data = store.read_document(StoredDocument(uri=uri, digest=file.digest))
     model = OnnxModel.load(data, features, f"champion {champion.name}")
-    rows = version.rows(since=version.window.test_start, features=features)
+    rows = version.rows(Portion.TEST, features=features)
     threshold = bundle.signature.threshold
     scored = Scored(rows.labels, model.probabilities(rows), threshold, rows.weights)
     return _Rival(champion.name, scored, saw_test_rows=False)
+
+
+def _unspoilt(bundle: Bundle, window: DataWindow) -> StoredFile | None:
+    """The champion, or its twin, that has not learned from the test rows; None if both have.
+
+    By time that is one whose data end before the test begins. By hash it is one that held out
+    the same groups, or more, for its own test: a group's place never changes.
+    """
+    first = naive(window.start if window.test_start is None else window.test_start)
+    if naive(bundle.data_end) < first:
+        return bundle.model
+    if bundle.twin is not None and naive(bundle.twin_data_end) < first:
+        return bundle.twin
+    held, ours = bundle.held_out, window.hash
+    if held is None or ours is None or held.columns != ours.columns:
+        return None
+    covers = Decimal(held.share) >= Decimal(ours.test_share)
+    return (bundle.twin or bundle.model) if covers else None
 
 
 def _asked(arguments: EvaluateArguments) -> Iterator[tuple[MetricName, str]]:
@@ -263,7 +290,7 @@ def _serving(version: Version, candidate: Candidate, judged: OnnxModel, refit: b
     """The judged model, or its settings fitted on all rows with a final label."""
     features = candidate.signature.features
     if not refit:
-        rows = version.rows(until=version.window.validation_start, features=features)
+        rows = version.rows(Portion.FIT, features=features)
         return _Serving(judged, rows, candidate.parity, refitted=False)
     rows = version.rows(features=features)
     preparation = prepare(rows)
@@ -276,8 +303,7 @@ def _serving(version: Version, candidate: Candidate, judged: OnnxModel, refit: b
 
 def _baseline(version: Version, serving: _Serving) -> Profile:
     """The profile of the rows the serving model learned from, and of its answers to them."""
-    until = None if serving.refitted else version.window.validation_start
-    where = between(version.spec, None, until, version.window)
+    where = version.where(Portion.ALL if serving.refitted else Portion.FIT)
     table = f"(SELECT * FROM {version.table} WHERE {where} AND ({version.rule.sql}) IS NOT NULL)"  # noqa: S608
     subjects = [Subject(item.name, version.schema[item.name]) for item in serving.onnx.features]
     predictions = predictions_profile(

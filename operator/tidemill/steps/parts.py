@@ -152,16 +152,21 @@ def write_part(
         f"{_canonical(name, raw.types.get(name), schema[name])} AS {quoted(name)}"
         for name in sorted(schema)
     )
-    copy = (
-        f"COPY (SELECT {columns} FROM {_scan(raw.file, kept_as_text)}) TO {text(str(target))}"
-        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
-    )
     try:
-        with single_threaded(connection):
-            connection.execute(copy)
+        part = copy_part(
+            connection, f"SELECT {columns} FROM {_scan(raw.file, kept_as_text)}", target
+        )
     except duckdb.Error as error:
         raise _unreadable(raw.name, raw.file, error, raw.advice) from error
     raw.file.unlink()
+    return part
+
+
+def copy_part(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> LocalPart:
+    """Write the rows of a query as a part. Raises duckdb.Error."""
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP}"
+    with single_threaded(connection):
+        connection.execute(f"COPY ({query}) TO {text(str(target))} ({options})")
     return LocalPart(target, sha256_of_file(target), pq.read_metadata(target).num_rows)
 
 

@@ -19,8 +19,9 @@ from tidemill.api.documents.manifest import Manifest
 from tidemill.api.documents.results import Result, Snapshot, Unchanged
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import Violation
+from tidemill.api.v1alpha1.datasetversion import ReadRows, Violation
 from tidemill.steps import expectations, predicates
+from tidemill.steps.cuts import cut
 from tidemill.steps.engine import connect, one, quoted
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store, join
@@ -90,16 +91,20 @@ def _snapshot(
     anchor = _Anchor(connection, store, arguments.anchor, scratch)
     raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
     schema = _schema(connection, spec, raw, anchor.schema)
-    parts = [write_part(connection, item, schema, scratch) for item in raw]
+    written = [write_part(connection, item, schema, scratch) for item in raw]
+    if not any(part.rows for part in written):
+        said = (
+            f"the {len(written)} objects read hold no rows; check the source, or exclude the empty"
+        )
+        raise StepError("EmptyVersion", f"{said} ones")
+    kept = cut(connection, written, spec, naive(arguments.now), scratch)
+    parts = kept.parts
     table = scan_parts([part.file for part in parts])
     rows = sum(part.rows for part in parts)
-    if rows == 0:
-        said = f"the {len(parts)} objects read hold no rows; check the source, or exclude the empty"
-        raise StepError("EmptyVersion", f"{said} ones")
     anchor.have(parts)
     columns = describe(spec, schema)
     rule = label_rule(connection, table, spec, schema[spec.columns.label.name])
-    labelled = find_window(connection, table, spec, rule, naive(arguments.now))
+    labelled = find_window(connection, table, spec, rule, naive(arguments.now), schema)
     violations = _violations(connection, table, spec, schema, anchor, rows)
     digest = content_digest(connection, table, schema)
     logger.info("%d rows, %d violations, %s", rows, len(violations), digest)
@@ -121,6 +126,11 @@ def _snapshot(
         manifest=store.publish(place, "manifest.json", as_document(manifest)),
         columns=columns,
         window=labelled.window,
+        read_rows=ReadRows(
+            read=sum(part.rows for part in written),
+            excluded=kept.excluded,
+            outside_window=kept.outside_window,
+        ),
         violations=violations,
         contract_hash=arguments.contract_hash,
         fingerprint=read.fingerprint,

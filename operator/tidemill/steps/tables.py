@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from tidemill.api.documents.bundle import Feature
 from tidemill.api.documents.profile import ValueType
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import DataWindow
 from tidemill.steps.engine import quoted
 from tidemill.steps.metrics import Floats, Labels
 from tidemill.steps.predicates import Predicate
 from tidemill.steps.schema import ColumnType, Role, Schema, describe, value_type
-from tidemill.steps.windows import LabelRule, naive, timestamp
+from tidemill.steps.windows import LabelRule
 
 MISSING_TEXT = ""
 _LABEL, _TIME, _WEIGHT = "label as 1 and 0", "event time in seconds", "weight of the row"
@@ -83,17 +82,6 @@ def features_of(spec: DatasetSpec, schema: Schema) -> tuple[Feature, ...]:
     }
     order = [name for name in spec.columns.features if name in named] or sorted(named)
     return tuple(Feature(name=name, type=kind) for name in order if (kind := named[name]))
-
-
-def between(spec: DatasetSpec, since: str | None, until: str | None, window: DataWindow) -> str:
-    """SQL: rows with a mature label from one event time on and before another."""
-    moment = quoted(spec.columns.event_time)
-    parts = [f"{moment} <= {timestamp(naive(window.mature_until))}"]
-    if since is not None:
-        parts.append(f"{moment} >= {timestamp(naive(since))}")
-    if until is not None:
-        parts.append(f"{moment} < {timestamp(naive(until))}")
-    return " AND ".join(parts)
 
 
 def load(

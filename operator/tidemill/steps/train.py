@@ -1,6 +1,6 @@
 """train-tabular: a trivial model first, then gradient boosting, chosen on the validation rows.
 
-Only rows before the test are read. The trivial model always answers the fit rows' positive share;
+Test rows are never read. The trivial model always answers the fit rows' positive share;
 what the boosting is worth is what it adds to that. Settings are tried in an order that the seed
 decides, the first being LightGBM's own defaults, and the best by the pipeline's metric is kept.
 """
@@ -38,7 +38,7 @@ from tidemill.steps.models import (
 from tidemill.steps.objects import Store
 from tidemill.steps.refresh import as_document
 from tidemill.steps.tables import Rows, newest, oldest
-from tidemill.steps.windows import rfc3339
+from tidemill.steps.windows import Portion, rfc3339
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ def train(arguments: TrainArguments, scratch: Path) -> Candidate:
     store = Store()
     window = arguments.window
     with opened(store, arguments.manifest, window, arguments.columns_spec, scratch) as version:
-        fitted = version.rows(until=window.validation_start)
-        validation = version.rows(since=window.validation_start, until=window.test_start)
+        fitted = version.rows(Portion.FIT)
+        validation = version.rows(Portion.VALIDATION)
     _check_enough(fitted, validation)
     check_leaks(fitted, arguments.columns_spec.columns.features)
     logger.info("%d rows to fit, %d to choose on", len(fitted), len(validation))
@@ -106,9 +106,9 @@ def train(arguments: TrainArguments, scratch: Path) -> Candidate:
         validation={metric.value: value for metric, value in values.items() if value is not None},
         trials=tuple(best.trials),
         parity=exported.parity,
-        data_start=rfc3339(oldest(fitted)),
         # The validation rows chose the settings: the model has learned from them, too.
-        data_end=rfc3339(newest(validation)),
+        data_start=rfc3339(min(oldest(fitted), oldest(validation))),
+        data_end=rfc3339(max(newest(fitted), newest(validation))),
         seed=arguments.pipeline.seed,
     )
     document = store.publish(arguments.output, "candidate.json", as_document(candidate))

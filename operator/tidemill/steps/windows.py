@@ -1,22 +1,24 @@
-"""Which rows have a final label, and where validation and test begin.
+"""Which rows have a final label, and which are fitted, chosen on and tested.
 
 Times are UTC: in the data without a zone, in documents as RFC 3339 with a Z.
 """
 # ruff: noqa: S608 -- names and values in SQL are quoted by `engine`
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from math import floor
 
 import duckdb
 
-from tidemill.api.v1alpha1.datacolumns import AbsentLabel, Split
+from tidemill.api.v1alpha1.datacolumns import AbsentLabel, Split, SplitBy
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import DataWindow
+from tidemill.api.v1alpha1.datasetversion import DataWindow, HashSplit
 from tidemill.steps.engine import one, quoted, text
-from tidemill.steps.failures import StepError
-from tidemill.steps.schema import NUMERIC, ColumnType
+from tidemill.steps.failures import StepError, listing
+from tidemill.steps.schema import NUMERIC, ColumnType, Schema
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -86,6 +88,66 @@ def _positive(values: list[object], kind: ColumnType) -> tuple[str, str]:
     return shown, text(shown) if is_text else f"CAST({text(shown)}{cast}"
 
 
+class Portion(StrEnum):
+    """A part of the rows with a final label."""
+
+    ALL = "All"
+    FIT = "Fit"
+    VALIDATION = "Validation"
+    TEST = "Test"
+
+
+def where_portion(spec: DatasetSpec, window: DataWindow, schema: Schema, portion: Portion) -> str:
+    """SQL: the rows of a portion whose label is final, as a snapshot's window has divided them."""
+    moment = quoted(spec.columns.event_time)
+    mature = f"{moment} <= {timestamp(naive(window.mature_until))}"
+    if portion is Portion.ALL:
+        return mature
+    if window.hash is not None:
+        place, held = bucket(window.hash.columns, schema), window.hash
+        test = f"{Decimal(held.test_share)}::DOUBLE"
+        both = f"{Decimal(held.test_share) + Decimal(held.validation_share)}::DOUBLE"
+        inside = {
+            Portion.TEST: f"{place} < {test}",
+            Portion.VALIDATION: f"{place} >= {test} AND {place} < {both}",
+            Portion.FIT: f"{place} >= {both}",
+        }
+    else:
+        test, validation = (
+            timestamp(naive(start or window.end))
+            for start in (window.test_start, window.validation_start)
+        )
+        inside = {
+            Portion.TEST: f"{moment} >= {test}",
+            Portion.VALIDATION: f"{moment} >= {validation} AND {moment} < {test}",
+            Portion.FIT: f"{moment} < {validation}",
+        }
+    return f"{mature} AND {inside[portion]}"
+
+
+def bucket(columns: Sequence[str], schema: Schema) -> str:
+    """SQL: where in [0, 1) a row belongs by the hash of some columns (see HashSplit).
+
+    Each value is written as text led by its length; whole numbers alike in either type of number,
+    times as microseconds since 1970, a missing value as N. Several are joined by |.
+    """
+    values = " || '|' || ".join(_hashed(name, schema[name]) for name in columns)
+    return f"(CAST('0x' || substr(sha256({values}), 1, 13) AS BIGINT) / {float(1 << 52)!r}::DOUBLE)"
+
+
+def _hashed(name: str, kind: ColumnType) -> str:
+    column = quoted(name)
+    if kind is ColumnType.TIMESTAMP:
+        value = f"CAST(epoch_us({column}) AS VARCHAR)"
+    elif kind is ColumnType.NUMBER:
+        whole = f"CAST(CAST({column} AS HUGEINT) AS VARCHAR)"
+        exact = f"abs({column}) < 1e15 AND {column} = trunc({column})"
+        value = f"CASE WHEN {exact} THEN {whole} ELSE CAST({column} AS VARCHAR) END"
+    else:
+        value = f"CAST({column} AS VARCHAR)"
+    return f"COALESCE(length({value}) || ':' || {value}, 'N')"
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """The window of a snapshot, and how many rows have a final label."""
@@ -101,8 +163,11 @@ def find_window(
     spec: DatasetSpec,
     rule: LabelRule,
     now: datetime,
+    schema: Schema | None = None,
 ) -> Labelled:
-    """Find what is mature at `now`, and cut off test and validation. Raises EmptyVersion."""
+    """Find what is mature at `now`, and divide it by time or by hash, for which the schema is
+    needed. Raises EmptyVersion and MissingColumn.
+    """
     moment = quoted(spec.columns.event_time)
     query = f"SELECT min({moment}), max({moment}) FROM {table}"
     start, end = one(connection, query)
@@ -116,15 +181,47 @@ def find_window(
     mature_until, rows, positive = one(connection, query)
     if mature_until is None:
         mature_until = start - _INSTANT
+    window = DataWindow(start=rfc3339(start), end=rfc3339(end), mature_until=rfc3339(mature_until))
+    if spec.split.by is SplitBy.HASH:
+        divided = {"hash": _hash_split(connection, table, spec, rule, schema or {}, mature)}
+        return Labelled(window.model_copy(update=divided), rows, int(positive))
     test, validation = _cuts(connection, labelled, rows, spec.split, mature_until)
-    window = DataWindow(
-        start=rfc3339(start),
-        end=rfc3339(end),
-        mature_until=rfc3339(mature_until),
-        test_start=rfc3339(test),
-        validation_start=rfc3339(validation),
+    cuts = {"test_start": rfc3339(test), "validation_start": rfc3339(validation)}
+    return Labelled(window.model_copy(update=cuts), rows, int(positive))
+
+
+def _hash_split(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    spec: DatasetSpec,
+    rule: LabelRule,
+    schema: Schema,
+    mature: str,
+) -> HashSplit:
+    """Count what a split by hash makes of the rows with a final label. Raises MissingColumn."""
+    group = spec.columns.group
+    columns = (group,) if group is not None else spec.columns.key
+    gone = [name for name in columns if name not in schema]
+    if gone:
+        said = f"split by Hash needs {', '.join(gone)}, which the data do not have; they have"
+        raise StepError("MissingColumn", f"{said} {listing(list(schema))}")
+    test, both = (Decimal(spec.split.test_share), Decimal(spec.split.validation_share))
+    both += test
+    counts = (
+        f"count(*), count(*) FILTER (place < {test}::DOUBLE),"
+        f" count(*) FILTER (place < {both}::DOUBLE)"
     )
-    return Labelled(window, rows, int(positive))
+    rows = f"(SELECT {bucket(columns, schema)} AS place FROM {table} WHERE {mature}"
+    rows = f"{rows} AND ({rule.sql}) IS NOT NULL)"
+    total, tested, held = one(connection, f"SELECT {counts} FROM {rows}")
+    return HashSplit(
+        columns=columns,
+        test_share=spec.split.test_share,
+        validation_share=spec.split.validation_share,
+        fit_rows=total - held,
+        validation_rows=held - tested,
+        test_rows=tested,
+    )
 
 
 def _cuts(

@@ -5,16 +5,18 @@ from tidemill.api.documents.bundle import Feature
 from tidemill.api.documents.profile import ValueType
 from tidemill.steps.data import opened
 from tidemill.steps.objects import Store
+from tidemill.steps.windows import Portion
 
 
 def test_fit_validation_and_test_are_all_rows_and_share_none(stocked: Place) -> None:
     made = stocked.snapshot()
-    window = made.window
 
-    with opened(Store(), made.manifest, window, spec(stocked.uri), stocked.scratch()) as version:
-        fitted = version.rows(until=window.validation_start)
-        validation = version.rows(since=window.validation_start, until=window.test_start)
-        test = version.rows(since=window.test_start)
+    with opened(
+        Store(), made.manifest, made.window, spec(stocked.uri), stocked.scratch()
+    ) as version:
+        fitted = version.rows(Portion.FIT)
+        validation = version.rows(Portion.VALIDATION)
+        test = version.rows(Portion.TEST)
         everything = version.rows()
 
     assert [len(rows) for rows in (fitted, validation, test)] == [720, 180, 300]

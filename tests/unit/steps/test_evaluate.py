@@ -221,6 +221,45 @@ def test_a_champion_whose_twin_saw_the_test_rows_too_is_not_asked(
     assert {item.change_low for item in found.metrics} == {None}
 
 
+HASHED: dict[str, Any] = {
+    "split": {"by": "Hash", "testShare": "0.25", "validationShare": "0.15"},
+}
+LARGER = {"split": {**HASHED["split"], "testShare": "0.3"}}
+SMALLER = {"split": {**HASHED["split"], "testShare": "0.2"}}
+
+
+def hashed(place: Place, name: str, changes: dict[str, Any], **more: Any) -> Evaluation:
+    """Train and judge by a split of the keys."""
+    wanted = spec(place.uri, **changes)
+    made = place.snapshot(wanted)
+    output = f"file://{place.root}/store/{name}"
+    candidate = place.train(made, columns_spec=wanted, output=output)
+    return place.evaluate(made, candidate, dataset_spec=wanted, output=output, **more)
+
+
+def test_by_hash_the_champions_twin_is_asked_about_groups_it_never_saw(stocked: Place) -> None:
+    """Though its data are as new: what tells is the group, not the time."""
+    first = hashed(stocked, "hashed-first", HASHED)
+
+    held = bundle_of(first).held_out
+    assert held is not None
+    assert (held.columns, held.share) == (("id",), "0.25")
+    for name, changes in (("hashed-same", HASHED), ("hashed-smaller", SMALLER)):
+        found = hashed(stocked, name, changes, champion=champion(first))
+        assert found.champion_saw_test_rows is False, name
+        assert found.metrics[0].champion is not None, name
+    larger = hashed(stocked, "hashed-larger", LARGER, champion=champion(first))
+    assert larger.champion_saw_test_rows is True
+
+
+def test_a_champion_split_by_time_has_seen_rows_of_all_groups(
+    stocked: Place, evaluated: Evaluation
+) -> None:
+    found = hashed(stocked, "hashed-other", HASHED, champion=champion(evaluated))
+
+    assert found.champion_saw_test_rows is True
+
+
 def test_a_champion_that_takes_what_the_data_lost_is_not_asked(
     place: Place, evaluated: Evaluation
 ) -> None:

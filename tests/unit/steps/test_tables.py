@@ -14,11 +14,10 @@ from tidemill.api.documents.bundle import Feature
 from tidemill.api.documents.profile import ValueType
 from tidemill.api.v1alpha1.datacolumns import Slice
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import DataWindow
 from tidemill.steps.engine import connect
 from tidemill.steps.predicates import parse
 from tidemill.steps.schema import ColumnType
-from tidemill.steps.tables import between, features_of, load, newest, oldest
+from tidemill.steps.tables import features_of, load, newest, oldest
 from tidemill.steps.windows import label_rule
 
 SCHEMA = {
@@ -41,13 +40,6 @@ ROWS = pa.table(
         "note": ["x"] * 5,
         "late": [True, False, None, True, False],
     }
-)
-WINDOW = DataWindow(
-    start="2026-01-01T00:00:00Z",
-    end="2026-01-05T00:00:00Z",
-    mature_until="2026-01-04T00:00:00Z",
-    test_start="2026-01-04T00:00:00Z",
-    validation_start="2026-01-02T00:00:00Z",
 )
 SPEC = spec("s3://b/*")
 
@@ -77,25 +69,6 @@ def test_rows_are_numbers_texts_and_labels(connection: duckdb.DuckDBPyConnection
     assert rows.column("place").tolist() == ["west", "", "north", "west"]
     assert (oldest(rows), newest(rows)) == (START, START + timedelta(days=4))
     assert rows.take(np.array([3, 0])).texts.tolist() == [["west"], ["west"]]
-
-
-CUTS = {
-    "everything mature": (None, None, ["a", "b", "c", "d"]),
-    "before validation": (None, "2026-01-02T00:00:00Z", ["a"]),
-    "validation": ("2026-01-02T00:00:00Z", "2026-01-04T00:00:00Z", ["b", "c"]),
-    "the test": ("2026-01-04T00:00:00Z", None, ["d"]),
-}
-
-
-@pytest.mark.parametrize(("since", "until", "ids"), CUTS.values(), ids=CUTS)
-def test_between(
-    connection: duckdb.DuckDBPyConnection, since: str | None, until: str | None, ids: list[str]
-) -> None:
-    where = between(SPEC, since, until, WINDOW)
-
-    found = connection.execute(f"SELECT id FROM given WHERE {where} ORDER BY id").fetchall()  # noqa: S608
-
-    assert [row[0] for row in found] == ids
 
 
 def test_features_in_the_order_of_the_spec_else_of_their_names() -> None:

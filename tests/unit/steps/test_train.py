@@ -40,7 +40,7 @@ def test_a_candidate_says_what_it_is(candidate: Candidate, made: Snapshot) -> No
     assert candidate.data_start == made.window.start
     # The validation rows are the newest it has learned from.
     assert candidate.data_end == "2026-02-07T11:00:00Z"
-    assert candidate.data_end < made.window.test_start
+    assert candidate.data_end < (made.window.test_start or "")
 
 
 def test_the_trivial_model_comes_first(candidate: Candidate) -> None:

@@ -1,5 +1,7 @@
 """Which rows are mature, where validation and test begin, and what a label's yes is."""
 
+import hashlib
+import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,10 +13,19 @@ import pytest
 
 from tests.unit.steps.small import spec
 from tidemill.api.v1alpha1.dataset import DatasetSpec
+from tidemill.api.v1alpha1.datasetversion import DataWindow
 from tidemill.steps.engine import connect
 from tidemill.steps.failures import StepError
 from tidemill.steps.schema import ColumnType
-from tidemill.steps.windows import find_window, label_rule, naive, rfc3339
+from tidemill.steps.windows import (
+    Portion,
+    bucket,
+    find_window,
+    label_rule,
+    naive,
+    rfc3339,
+    where_portion,
+)
 
 START = datetime(2026, 1, 1)
 LATER = datetime(2030, 1, 1)
@@ -103,7 +114,7 @@ def window(
     *,
     now: datetime = LATER,
     **changes: Any,
-) -> tuple[list[str], int, int]:
+) -> tuple[list[str | None], int, int]:
     """Validation start, test start, mature until; labelled and positive rows."""
     late = labels if labels is not None else [True] * len(times)
     at = pa.array(times, pa.timestamp("us"))
@@ -127,7 +138,7 @@ def day(number: int) -> datetime:
 TEN = [day(number) for number in range(10)]
 
 
-def text(*numbers: int) -> list[str]:
+def text(*numbers: int) -> list[str | None]:
     """Days as documents write them."""
     return [f"{day(number).isoformat()}Z" for number in numbers]
 
@@ -172,7 +183,7 @@ def test_nothing_is_mature_yet(connection: duckdb.DuckDBPyConnection) -> None:
     found, rows, positive = window(connection, TEN, now=day(-5))
 
     assert (rows, positive) == (0, 0)
-    assert found[2] < text(0)[0]
+    assert str(found[2]) < str(text(0)[0])
 
 
 def test_rows_without_an_event_time_have_no_place(connection: duckdb.DuckDBPyConnection) -> None:
@@ -192,3 +203,178 @@ def test_times_are_written_and_read_in_utc() -> None:
     assert rfc3339(datetime(2013, 6, 30, 12, tzinfo=UTC)) == "2013-06-30T12:00:00Z"
     assert naive("2013-06-30T14:00:00+02:00") == datetime(2013, 6, 30, 12)
     assert naive("2013-06-30T12:00:00Z") == datetime(2013, 6, 30, 12)
+
+
+PORTIONS = {
+    Portion.ALL: [0, 1, 2, 3],
+    Portion.FIT: [0],
+    Portion.VALIDATION: [1, 2],
+    Portion.TEST: [3],
+}
+
+
+@pytest.mark.parametrize(("portion", "days"), PORTIONS.items())
+def test_portions_by_time(
+    connection: duckdb.DuckDBPyConnection, portion: Portion, days: list[int]
+) -> None:
+    at = [day(number) for number in range(5)]
+    connection.register("given", pa.table({"at": pa.array(at, pa.timestamp("us"))}))
+    divided = DataWindow(
+        start="2026-01-01T00:00:00Z",
+        end="2026-01-05T00:00:00Z",
+        mature_until="2026-01-04T00:00:00Z",
+        test_start="2026-01-04T00:00:00Z",
+        validation_start="2026-01-02T00:00:00Z",
+    )
+    where = where_portion(dataset(), divided, {}, portion)
+
+    found = connection.execute(f'SELECT "at" FROM given WHERE {where} ORDER BY 1').fetchall()  # noqa: S608
+
+    assert [row[0] for row in found] == [day(number) for number in days]
+
+
+GROUPS = 400
+
+
+def by_hash(**changes: Any) -> DatasetSpec:
+    """A Dataset that is split by customer."""
+    columns = {"eventTime": "at", "label": {"name": "late"}, "group": "customer"}
+    split = {"by": "Hash", "testShare": "0.25", "validationShare": "0.15"}
+    return spec("s3://b/*", columns=columns, split={**split, **changes})
+
+
+def customers(connection: duckdb.DuckDBPyConnection, seed: int = 0) -> None:
+    """Five rows a customer, in any order; every seventh row has no label."""
+    order = random.Random(seed).sample(range(GROUPS * 5), GROUPS * 5)
+    late = [None if place % 7 == 0 else place % 3 == 0 for place in order]
+    connection.register(
+        "given",
+        pa.table(
+            {
+                "customer": [f"c{place % GROUPS}" for place in order],
+                "at": pa.array(
+                    [START + timedelta(hours=place) for place in order], pa.timestamp("us")
+                ),
+                "late": pa.array(late, pa.bool_()),
+            }
+        ),
+    )
+
+
+CUSTOMERS = {
+    "customer": ColumnType.STRING,
+    "at": ColumnType.TIMESTAMP,
+    "late": ColumnType.BOOLEAN,
+}
+
+
+def of_portion(
+    connection: duckdb.DuckDBPyConnection,
+    wanted: DatasetSpec,
+    divided: DataWindow,
+    portion: Portion,
+) -> list[str]:
+    """The customers of a portion's rows."""
+    where = where_portion(wanted, divided, CUSTOMERS, portion)
+    query = f"SELECT customer FROM given WHERE {where} AND late IS NOT NULL"  # noqa: S608
+    return [row[0] for row in connection.execute(query).fetchall()]
+
+
+def test_by_hash_no_group_is_in_two_portions(connection: duckdb.DuckDBPyConnection) -> None:
+    customers(connection)
+    wanted = by_hash()
+    rule = label_rule(connection, "given", wanted, ColumnType.BOOLEAN)
+
+    found = find_window(connection, "given", wanted, rule, LATER, CUSTOMERS)
+
+    divided = found.window.hash
+    assert divided is not None
+    assert (found.window.test_start, found.window.validation_start) == (None, None)
+    assert divided.columns == ("customer",)
+    parts = {
+        portion: of_portion(connection, wanted, found.window, portion)
+        for portion in (Portion.FIT, Portion.VALIDATION, Portion.TEST)
+    }
+    counted = (divided.fit_rows, divided.validation_rows, divided.test_rows)
+    assert counted == tuple(len(rows) for rows in parts.values())
+    assert (
+        sum(counted) == found.rows == len(of_portion(connection, wanted, found.window, Portion.ALL))
+    )
+    groups = [set(rows) for rows in parts.values()]
+    assert sum(len(group) for group in groups) == len(set.union(*groups)) == GROUPS
+    assert 0.2 < len(groups[2]) / GROUPS < 0.3
+    assert 0.1 < len(groups[1]) / GROUPS < 0.2
+
+
+def test_a_larger_test_holds_all_of_a_smaller_one(connection: duckdb.DuckDBPyConnection) -> None:
+    customers(connection)
+    tested = []
+    for share in ("0.1", "0.25", "0.4"):
+        wanted = by_hash(testShare=share)
+        rule = label_rule(connection, "given", wanted, ColumnType.BOOLEAN)
+        divided = find_window(connection, "given", wanted, rule, LATER, CUSTOMERS).window
+        tested.append(set(of_portion(connection, wanted, divided, Portion.TEST)))
+
+    assert tested[0] < tested[1] < tested[2]
+
+
+def test_the_hash_is_the_documented_one(connection: duckdb.DuckDBPyConnection) -> None:
+    """Anybody can say where a row belongs, in any language."""
+    connection.register(
+        "given",
+        pa.table(
+            {
+                "a": ["c7", None, "x|y"],
+                "b": [12, 3, None],
+                "c": [12.0, 2.5, None],
+                "d": pa.array([START, None, START], pa.timestamp("us")),
+            }
+        ),
+    )
+    schema = {
+        "a": ColumnType.STRING,
+        "b": ColumnType.INTEGER,
+        "c": ColumnType.NUMBER,
+        "d": ColumnType.TIMESTAMP,
+    }
+    written = [
+        "2:c7|2:12|2:12|16:1767225600000000",
+        "N|1:3|3:2.5|N",
+        "3:x|y|N|N|16:1767225600000000",
+    ]
+
+    found = connection.execute(f"SELECT {bucket(list(schema), schema)} FROM given").fetchall()  # noqa: S608
+
+    expected = [int(hashlib.sha256(line.encode()).hexdigest()[:13], 16) / 2**52 for line in written]
+    assert [row[0] for row in found] == expected
+
+
+def test_a_number_keeps_its_place_when_its_type_widens(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.register("given", pa.table({"a": [1, 2, 3]}))
+    connection.register("wider", pa.table({"a": [1.0, 2.0, 3.0]}))
+
+    found = [
+        connection.execute(f"SELECT {bucket(['a'], {'a': kind})} FROM {name}").fetchall()  # noqa: S608
+        for name, kind in (("given", ColumnType.INTEGER), ("wider", ColumnType.NUMBER))
+    ]
+
+    assert found[0] == found[1]
+
+
+def test_a_group_that_is_not_there_cannot_be_hashed(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    customers(connection)
+    wanted = by_hash()
+    rule = label_rule(connection, "given", wanted, ColumnType.BOOLEAN)
+    schema = {name: kind for name, kind in CUSTOMERS.items() if name != "customer"}
+
+    with pytest.raises(StepError) as raised:
+        find_window(connection, "given", wanted, rule, LATER, schema)
+
+    assert raised.value.reason == "MissingColumn"
+    assert str(raised.value) == (
+        "split by Hash needs customer, which the data do not have; they have at, late"
+    )

@@ -40,6 +40,7 @@ class RefreshArguments(Model):
 
 class TrainArguments(Model):
     """For train-tabular: sees fit and validation rows only."""
+
     execution: str = ""
     """The PipelineExecution's name, for the version's docs page."""
 

@@ -50,6 +50,13 @@ class StoredFile(Model):
     """sha256:<hex> of its bytes."""
 
 
+class HeldOut(Model):
+    """The rows below a share of the hash of some columns (see DatasetVersion, HashSplit)."""
+
+    columns: tuple[str, ...]
+    share: str
+
+
 class Bundle(Model):
     """bundle.json."""
 
@@ -71,6 +78,9 @@ class Bundle(Model):
     """The newest."""
     twin_data_end: str
     """The newest event the twin (or the model itself, if there is none) has learned from."""
+    held_out: HeldOut | None = None
+    """By hash: the rows that the twin (or the model itself, if there is none) has not learned
+    from. None: they are the ones after twin_data_end."""
     algorithm: str = ""
     parameters: dict[str, str] = Field(default_factory=dict)
     seed: int = 0

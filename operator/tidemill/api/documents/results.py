@@ -12,6 +12,7 @@ from tidemill.api.base import Model
 from tidemill.api.documents.bundle import Signature
 from tidemill.api.v1alpha1.datasetversion import (
     DataWindow,
+    ReadRows,
     SchemaColumn,
     StoredDocument,
     Violation,
@@ -57,6 +58,7 @@ class Snapshot(Model):
     profile: StoredDocument
     columns: tuple[SchemaColumn, ...]
     window: DataWindow
+    read_rows: ReadRows | None = None
     docs: StoredDocument | None = None
     """The page for people; a step of an earlier release makes none."""
     violations: tuple[Violation, ...] = ()

@@ -1,7 +1,7 @@
 """What a Dataset's columns are for, how its rows are divided, and their named parts."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -117,8 +117,15 @@ class Columns(Model):
     """What columns mean and who answers for them; kept with each version's schema."""
 
 
+class SplitBy(StrEnum):
+    """What decides whether a row is fitted, chosen on or tested."""
+
+    TIME = "Time"
+    HASH = "Hash"
+
+
 class Split(Model):
-    """How rows are divided: the newest are the test, those before validate, the rest is fitted."""
+    """How rows are divided into those that are fitted, chosen on, and tested."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -130,12 +137,15 @@ class Split(Model):
         )
     )
 
-    by: Literal["Time"] = "Time"
-    """Time: by the event time column."""
+    by: SplitBy = SplitBy.TIME
+    """Time: the newest rows are the test, those before them validate, the rest is fitted. Hash:
+    by a hash of columns.group, else of columns.key, so that rows of one group never part and a
+    group stays where it is in every version. Choose Hash only where rows of one time tell nothing
+    of each other: it looks better than what comes next will."""
     test_share: Ratio = "0.2"
-    """The newest share, which training never sees."""
+    """The share, by Time the newest, which training never sees. By Hash a share of the groups."""
     validation_share: Ratio = "0.1"
-    """The share before the test rows, on which training chooses."""
+    """The share, by Time the one before the test, on which training chooses."""
 
 
 class Slice(Model):

@@ -2,12 +2,13 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from tidemill.api.base import Column, KindNames, Model, Resource, Status, map_list
+from tidemill.api.base import Column, KindNames, Model, Resource, Status, map_list, rules
 from tidemill.api.scalars import Cron, Digest, Name, PositiveSeconds, Timestamp
 from tidemill.api.v1alpha1.datacolumns import Columns, Slice, Split
 from tidemill.api.v1alpha1.datacontract import Contract
+from tidemill.api.v1alpha1.datashaping import ExcludedTime, Window
 from tidemill.api.v1alpha1.datasource import Source
 
 
@@ -36,12 +37,29 @@ class StepResources(Model):
 class DatasetSpec(Model):
     """Where data comes from, how often, and what it must satisfy."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.split) || self.split.by != 'Hash' || has(self.columns.group)"
+                " || (has(self.columns.key) && size(self.columns.key) > 0)",
+                "split by Hash needs columns.group, or else columns.key, to hash",
+            ),
+        )
+    )
+
     source: Source
     """Where data comes from."""
     refresh: Refresh = Refresh()
     """When to look at the source again."""
     columns: Columns
     """What the columns are for."""
+    window: Window | None = None
+    """How far back a version reaches. Left out: as far as the source does."""
+    exclude: Annotated[
+        tuple[ExcludedTime, ...], Field(max_length=64, json_schema_extra=map_list("name"))
+    ] = ()
+    """Stretches of time whose rows are left out, such as a strike. Objects are left out by
+    source.objects.exclude."""
     split: Split = Split()
     """How rows are divided into fit, validation and test."""
     slices: Annotated[

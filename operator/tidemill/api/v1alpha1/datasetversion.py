@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from tidemill.api.base import ATOMIC_LIST, Column, KindNames, Model, Ref, Resource, Status, rules
-from tidemill.api.scalars import ColumnName, Digest, Name, Short, StorageUri, Text, Timestamp
+from tidemill.api.scalars import ColumnName, Digest, Name, Ratio, Short, StorageUri, Text, Timestamp
 
 
 class StoredDocument(Model):
@@ -48,8 +48,30 @@ class Violation(Model):
     """Column, rule, observed, expected, count and share in one sentence."""
 
 
+class HashSplit(Model):
+    """Rows divided by a hash of what they belong to, not by time.
+
+    The hash is the first 13 hex digits of the sha256 of the columns' values as text, read as a
+    number of [0, 1): rows below testShare are the test, those below testShare + validationShare
+    are for choosing, the others are fitted.
+    """
+
+    columns: Annotated[tuple[ColumnName, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)]
+    """What is hashed: the group, else the key."""
+    test_share: Ratio
+    """The share of groups that are the test."""
+    validation_share: Ratio
+    """The share of groups that are for choosing."""
+    fit_rows: int
+    """How many rows with a final label are fitted."""
+    validation_rows: int
+    """How many are for choosing."""
+    test_rows: int
+    """How many are the test."""
+
+
 class DataWindow(Model):
-    """The event times a snapshot covers."""
+    """The event times a snapshot covers, and how it is divided."""
 
     start: Timestamp
     """The oldest event time."""
@@ -57,10 +79,24 @@ class DataWindow(Model):
     """The newest event time."""
     mature_until: Timestamp
     """The newest event time whose label is final."""
-    test_start: Timestamp
-    """Rows from here on are the test; training never sees them."""
-    validation_start: Timestamp
-    """Rows from here up to testStart are for choosing; older ones are fitted."""
+    test_start: Timestamp | None = None
+    """Rows from here on are the test; training never sees them. Not there if split by Hash."""
+    validation_start: Timestamp | None = None
+    """Rows from here up to testStart are for choosing; older ones are fitted. Not there if split
+    by Hash."""
+    hash: HashSplit | None = None
+    """How rows are divided if split by Hash."""
+
+
+class ReadRows(Model):
+    """What became of the rows that were read, one thing after the other."""
+
+    read: int
+    """How many rows the source gave."""
+    excluded: int = 0
+    """How many of them fell into spec.exclude."""
+    outside_window: int = 0
+    """How many of the rest were older than spec.window, or had no event time."""
 
 
 class DatasetVersionSpec(Model):
@@ -90,6 +126,8 @@ class DatasetVersionSpec(Model):
     """The snapshot's schema."""
     window: DataWindow
     """The event times it covers."""
+    read_rows: ReadRows | None = None
+    """What became of the rows that were read; a version of an earlier release does not say."""
     violations: Annotated[
         tuple[Violation, ...], Field(max_length=100, json_schema_extra=ATOMIC_LIST)
     ] = ()
