@@ -340,6 +340,8 @@ class Reason(StrEnum):
     """More columns are features than can be monitored; name the ones to use in columns.features."""
     LABEL_NOT_BINARY = "LabelNotBinary"
     """The label has not two values."""
+    INVALID_EXPECTATION = "InvalidExpectation"
+    """A pattern or a condition of the contract cannot be read."""
     INVALID_SLICE = "InvalidSlice"
     """A slice's predicate cannot be read; the message names the slice and the word."""
     TOO_FEW_ROWS = "TooFewRows"
@@ -377,7 +379,7 @@ class Reason(StrEnum):
     TOO_LARGE = "TooLarge"
     """A document is larger than it may be."""
     INVALID_QUERY = "InvalidQuery"
-    """Prometheus does not understand a query."""
+    """Prometheus, or the database of a source, does not understand a query."""
 
     # A model server that does not start, in its container's termination message.
     INVALID_BUNDLE = "InvalidBundle"

@@ -1,11 +1,12 @@
 """Whether a snapshot keeps its contract: from what was found when it was read, or, for a changed
 contract, from its stored profile.
 
-A profile holds the least and greatest number, the counts of missing values and the categories of
-each column, so it answers Range, Complete, RowCount, most AllowedValues and the schema without
-reading a row, in the words of the step that reads. What it cannot answer for certain is left to a
-new read, which a changed contract starts anyway: the profile has numbers as float32, takes an
-empty text for a missing one, and does not list every rare value.
+A profile holds the least and greatest number, mean and deviation, the counts of missing values
+and the categories of each column, so it answers Range, Complete, RowCount, most AllowedValues, some
+Outliers and Freshness, and the schema without reading a row, in the words of the step that reads.
+What it cannot answer for certain is left to a new read, which a changed contract starts anyway: the
+profile has numbers as float32, takes an empty text for a missing one, does not list every rare
+value, and says nothing of rows as a whole. Of a sensitive column it is asked for no value.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,27 @@ from typing import Any
 from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.api.scalars import decimal
 from tidemill.api.v1alpha1 import DatasetVersion
-from tidemill.api.v1alpha1.datacontract import Expectation
+from tidemill.api.v1alpha1.datacontract import Expectation, OutlierMethod
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import SchemaColumn, Violation
+from tidemill.api.v1alpha1.datasetversion import Violation
 from tidemill.core.causes import given
-from tidemill.core.conditions import find, is_true
+from tidemill.core.conditions import find, is_true, parse_time
 from tidemill.core.identity import stable_hash
 from tidemill.core.observed import Unreadable
+from tidemill.core.violations import (
+    bounds,
+    broken,
+    counted_share,
+    fresh,
+    listed,
+    matching,
+    missing_column,
+    near,
+    outlier_factor,
+    percent,
+    ratio,
+    schema_differences,
+)
 
 FAIL = "Fail"
 FOUND_BY_READING = frozenset({"EventTime", "Weight"})
@@ -31,12 +46,17 @@ NUMERIC = frozenset({"Boolean", "Integer", "Number"})
 """Column types whose values are numbers."""
 FLOAT32 = 1e-6
 """Numbers of a profile are right to this share."""
+ROUNDING = 1e-3
+"""Fences of outliers reckoned from a profile are right to this share of a deviation."""
+TIMES = frozenset({"Timestamp", "Date"})
+"""Column types whose values are times; a profile has them as seconds since 1970."""
 
 
 def contract_hash(spec: DatasetSpec, anchor: str | None) -> str:
     """Hash of what a version is judged against: schema policy, expectations, columns, anchor."""
     contract = given(spec.contract)
     judged = {key: contract.get(key) for key in ("schema", "expectations")}
+    judged |= {"drift": contract["drift"]} if "drift" in contract else {}
     return stable_hash([judged, roles(spec), anchor])
 
 
@@ -72,9 +92,9 @@ def is_rejected(version: DatasetVersion) -> bool:
 def verdict(violations: Iterable[Violation], rows: int) -> tuple[bool, str, str]:
     """Accepted or not, with the condition's reason and message."""
     all_ = tuple(violations)
-    broken = [item for item in all_ if item.severity == FAIL]
-    if broken:
-        return False, "ContractBroken", _listed(broken)
+    failing = [item for item in all_ if item.severity == FAIL]
+    if failing:
+        return False, "ContractBroken", _listed(failing)
     if all_:
         return True, "AcceptedWithWarnings", _listed(all_)
     return True, "ContractKept", f"All of the contract is kept by {rows:,} rows."
@@ -116,71 +136,80 @@ def judge_profile(
     unknown: list[str] = []
     first = None
     if anchor is not None and anchor.metadata.name != version.metadata.name:
-        found.extend(_schema(spec, version.spec.columns, anchor.spec.columns))
+        now = {item.name: item.type for item in version.spec.columns}
+        then = {item.name: item.type for item in anchor.spec.columns}
+        found.extend(schema_differences(now, then, spec.contract.schema_.evolution))
         first = anchor_profile if isinstance(anchor_profile, Profile) else None
     elif anchor is not None:
         first = profile
     for expectation in spec.contract.expectations:
-        answer = _answer(expectation, version, profile, first)
+        answer = _answer(spec, expectation, version, profile, first)
         if answer is None:
             unknown.append(expectation.name)
         else:
             found.extend(answer)
+    if spec.contract.drift is not None:
+        unknown.append("drift")  # takes the rows again, in the earlier version's bins
     return Judged(violations=tuple(found), open=tuple(unknown))
 
 
 def _answer(
-    expectation: Expectation, version: DatasetVersion, profile: Profile, first: Profile | None
+    spec: DatasetSpec,
+    expectation: Expectation,
+    version: DatasetVersion,
+    profile: Profile,
+    first: Profile | None,
 ) -> _Answer:
     if expectation.type == "RowCount":
         return _row_count(expectation, profile.rows)
-    name = expectation.column or ""
-    kind = next((item.type for item in version.spec.columns if item.name == name), None)
-    if kind is None:
-        said = f"{name}: expected by {expectation.name}, but the data do not have it"
-        return _violation(expectation, "MissingColumn", said)
-    column = _column(profile, name)
-    if column is None:
-        return None
+    kinds = {item.name: item.type for item in version.spec.columns}
+    named = [expectation.column] if expectation.column is not None else expectation.columns or ()
+    for name in named:
+        if name not in kinds:
+            return (missing_column(expectation, name),)
+    if expectation.column is None:
+        return None  # Duplicates and Condition: the profile says nothing of rows
+    column = _column(profile, expectation.column)
     if expectation.type == "Complete":
-        return _complete(expectation, column, profile.rows)
-    if expectation.type == "Range":
-        return _range(expectation, column) if kind in NUMERIC else _no_number(expectation, kind)
+        return None if column is None else _complete(expectation, column, profile.rows)
+    wrong = _wrong_kind(expectation, kinds[expectation.column])
+    if wrong is not None:
+        return wrong
+    if column is None or column.name in spec.columns.sensitive:
+        return None
     if expectation.type == "AllowedValues":
         return _allowed_values(expectation, column, profile.rows, first)
-    return None  # Unique: the profile counts different values only approximately
+    if expectation.type == "Freshness":
+        return _freshness(expectation, column, version.spec.created_at)
+    numbers = {"Range": _range, "Outliers": _outliers}.get(expectation.type)
+    # Unique, Pattern, MixedTypes: the profile counts different values only approximately, and
+    # which texts an expression matches is for the engine to say.
+    return None if numbers is None else numbers(expectation, column)
 
 
 def _column(profile: Profile, name: str) -> FeatureProfile | None:
     return next((item for item in profile.features if item.name == name), None)
 
 
-def _violation(expectation: Expectation, reason: str, message: str) -> tuple[Violation, ...]:
-    return (
-        Violation(
-            name=expectation.name,
-            reason=reason,
-            severity=expectation.severity.value,
-            column=expectation.column or "",
-            message=message,
-        ),
-    )
-
-
-def _bounds(expectation: Expectation) -> str:
-    if expectation.min is not None and expectation.max is not None:
-        return f"{expectation.min} to {expectation.max}"
-    if expectation.min is not None:
-        return f"at least {expectation.min}"
-    return f"at most {expectation.max}"
-
-
-def _share(count: int, rows: int) -> str:
-    return f"{count:,} of {rows:,} rows ({100 * count / rows if rows else 0.0:.3g} %)"
-
-
-def _percent(ratio: str) -> str:
-    return f"{(decimal(ratio) * 100).normalize():f} %"
+def _wrong_kind(expectation: Expectation, kind: str) -> _Answer:
+    """The answer where a column's type alone gives it."""
+    seen = f"a {kind}"
+    match expectation.type:
+        case "Range" if kind not in NUMERIC:
+            wanted = f"numbers, {bounds(expectation)}"
+            return (broken(expectation, "OutOfRange", expected=wanted, observed=seen),)
+        case "Outliers" if kind not in NUMERIC:
+            wanted = f"numbers, {near(expectation)}"
+            return (broken(expectation, "Outliers", expected=wanted, observed=seen),)
+        case "Freshness" if kind not in TIMES:
+            wanted = fresh(expectation)
+            return (broken(expectation, "Stale", expected=wanted, observed=seen),)
+        case "Pattern" if kind != "String":
+            wanted = matching(expectation)
+            return (broken(expectation, "PatternMismatch", expected=wanted, observed=seen),)
+        case "MixedTypes" if kind != "String":
+            return ()
+    return None
 
 
 def _row_count(expectation: Expectation, rows: int) -> _Answer:
@@ -188,8 +217,8 @@ def _row_count(expectation: Expectation, rows: int) -> _Answer:
     many = expectation.max is not None and rows > decimal(expectation.max)
     if not (few or many):
         return ()
-    said = f"expected {_bounds(expectation)} rows, observed {rows:,}"
-    return _violation(expectation, "RowCount", said)
+    wanted, seen = f"{bounds(expectation)} rows", f"{rows:,} rows"
+    return (broken(expectation, "RowCount", expected=wanted, observed=seen, column=""),)
 
 
 def _complete(expectation: Expectation, column: FeatureProfile, rows: int) -> _Answer:
@@ -198,13 +227,16 @@ def _complete(expectation: Expectation, column: FeatureProfile, rows: int) -> _A
         return ()
     if column.type is ValueType.CATEGORY:
         return None  # empty texts are among the missing ones of a profile
-    said = f"{column.name}: expected values in at least {_percent(least)} of rows; missing in"
-    return _violation(expectation, "Incomplete", f"{said} {_share(column.missing, rows)}")
-
-
-def _no_number(expectation: Expectation, kind: str) -> _Answer:
-    said = f"{expectation.column}: expected numbers, {_bounds(expectation)}, but it is a {kind}"
-    return _violation(expectation, "OutOfRange", said)
+    return (
+        broken(
+            expectation,
+            "Incomplete",
+            expected=f"values in at least {percent(least)} of rows",
+            observed=f"values in {percent(ratio(rows - column.missing, rows))}",
+            count=column.missing,
+            rows=rows,
+        ),
+    )
 
 
 def _range(expectation: Expectation, column: FeatureProfile) -> _Answer:
@@ -217,8 +249,10 @@ def _range(expectation: Expectation, column: FeatureProfile) -> _Answer:
     if expectation.max is not None:
         beyond.append(_exceeds(high, float(expectation.max)))
     if True in beyond:
-        said = f"{column.name}: expected {_bounds(expectation)}, observed {low:.9g} to {high:.9g}"
-        return _violation(expectation, "OutOfRange", said)
+        if decimal(expectation.max_share or "0") > 0:
+            return None  # how many are beyond is not known
+        wanted, seen = bounds(expectation), f"{low:.9g} to {high:.9g}"
+        return (broken(expectation, "OutOfRange", expected=wanted, observed=seen),)
     return None if None in beyond else ()
 
 
@@ -227,6 +261,27 @@ def _exceeds(greater: float, less: float) -> bool | None:
     if greater <= less:
         return False
     return True if greater - less > FLOAT32 * max(abs(greater), abs(less)) else None
+
+
+def _outliers(expectation: Expectation, column: FeatureProfile) -> _Answer:
+    """Kept for certain where the least and greatest number are none: quartiles are not known."""
+    low, high, mean, deviation = column.minimum, column.maximum, column.mean, column.deviation
+    if low is None or high is None:
+        return ()
+    if expectation.method is not OutlierMethod.DEVIATIONS or mean is None or deviation is None:
+        return None
+    reach = (float(outlier_factor(expectation)) - ROUNDING) * deviation
+    return () if mean - reach <= low and high <= mean + reach else None
+
+
+def _freshness(expectation: Expectation, column: FeatureProfile, recorded: str) -> _Answer:
+    """Kept for certain where the newest time was fresh when the version was recorded: it was read
+    before that.
+    """
+    if column.maximum is None:
+        return None
+    age = parse_time(recorded).timestamp() - column.maximum
+    return () if age <= (expectation.max_age_seconds or 0) else None
 
 
 def _allowed_values(
@@ -247,52 +302,23 @@ def _allowed_values(
     certain = sum(count for _, count in frequent)
     in_rare = sum(column.counts[len(column.categories) :]) if rare else 0
     empty = 0 if "" in allowed else column.missing
-    bound = decimal(expectation.max_share_unknown) * rows
-    if certain + in_rare + empty + _unlisted(column, rows) <= bound:
+    most = decimal(expectation.max_share_unknown) * rows
+    if certain + in_rare + empty + _unlisted(column, rows) <= most:
         return ()
     least = certain + len(rare)
-    if least <= bound:
+    if least <= most:
         return None
-    source = "those of the first version" if expectation.from_ else "the listed ones"
-    shown = ", ".join(repr(value) for value in ([value for value, _ in frequent] or rare)[:3])
-    said = (
-        f"{column.name}: expected {len(allowed)} values, {source}, others in at most"
-        f" {_percent(expectation.max_share_unknown)} of rows; others are in at least"
-        f" {_share(least, rows)}, such as {shown}"
+    return (
+        broken(
+            expectation,
+            "UnknownValues",
+            expected=listed(expectation, len(allowed)),
+            observed=f"others in at least {counted_share(least, rows)}",
+            examples=[value for value, _ in frequent] or rare,
+        ),
     )
-    return _violation(expectation, "UnknownValues", said)
 
 
 def _unlisted(column: FeatureProfile, rows: int) -> int:
     """Rows with values that are too long or too many to be listed."""
     return max(0, rows - sum(column.counts) - column.missing)
-
-
-def _schema(
-    spec: DatasetSpec, columns: Sequence[SchemaColumn], norm: Sequence[SchemaColumn]
-) -> list[Violation]:
-    """How a snapshot's columns differ from the anchor's, by the contract's evolution policy."""
-    now = {item.name: item.type for item in columns}
-    then = {item.name: item.type for item in norm}
-    found = [
-        _broken_schema("MissingColumn", name, f"{name}: missing; the schema has it as {kind}")
-        for name, kind in then.items()
-        if name not in now
-    ]
-    found += [
-        _broken_schema("TypeChanged", name, f"{name}: {now[name]}; the schema has it as {kind}")
-        for name, kind in then.items()
-        if name in now and now[name] != kind
-    ]
-    if spec.contract.schema_.evolution == "None":
-        said = "not in the schema, and contract.schema.evolution is None"
-        found += [
-            _broken_schema("ExtraColumn", name, f"{name}: {said}")
-            for name in now
-            if name not in then
-        ]
-    return found
-
-
-def _broken_schema(reason: str, column: str, message: str) -> Violation:
-    return Violation(name="Schema", reason=reason, severity=FAIL, column=column, message=message)

@@ -17,6 +17,7 @@ from tidemill.api.v1alpha1.pipelineexecution import ExecutionState
 from tidemill.core import conditions as c
 from tidemill.core.acceptance import is_accepted, is_rejected
 from tidemill.core.causes import Cause, handled, key_of_returned, last_spent, shape
+from tidemill.core.freshness import fresh
 from tidemill.core.identity import stable_hash
 from tidemill.core.observed import DatasetObserved, Wish, ended, failure_of
 from tidemill.core.plan import Body, Delete, Event, Plan
@@ -52,6 +53,8 @@ SOURCE_REASONS = frozenset(
     {
         "SourceUnavailable",
         "AccessDenied",
+        "EmptyVersion",
+        "InvalidQuery",
         "NoObjects",
         "SourceChanged",
         "InvalidUri",
@@ -66,8 +69,10 @@ WAIT_FOR_SPEC = frozenset(
         "EmptyVersion",
         "InvalidArguments",
         "InvalidColumnName",
+        "InvalidExpectation",
         "InvalidParameters",
         "InvalidPipeline",
+        "InvalidQuery",
         "InvalidSlice",
         "InvalidUri",
         "LabelNotBinary",
@@ -382,6 +387,8 @@ def _prunes(seen: DatasetObserved, status: DatasetStatus) -> tuple[Delete, ...]:
     for kept in (status.latest, status.accepted):
         used |= set() if kept is None else {kept.name}
     used |= set() if status.schema_anchor is None else {status.schema_anchor}
+    drift = seen.dataset.spec.contract.drift
+    used |= {drift.version} if drift is not None and drift.version is not None else set()
     records = [
         Record(
             kind="DatasetVersion",
@@ -492,20 +499,13 @@ def _accepted_condition(seen: DatasetObserved, status: DatasetStatus) -> Conditi
 
 
 def _fresh(seen: DatasetObserved, status: DatasetStatus) -> Condition | None:
-    within = seen.dataset.spec.refresh.fresh_within_seconds
-    if within is None:
-        return None
-    if status.source_changed is None:
-        said = "It is not known when the source last changed."
-        return c.condition("Fresh", None, Reason.NOT_READ, said)
-    since = status.source_changed
-    if c.elapsed(since, seen.now) <= within:
-        return c.condition("Fresh", True, Reason.SOURCE_CHANGED, f"The source changed at {since}.")
-    said = (
-        f"The source has not changed since {since}, which is longer ago than"
-        f" freshWithinSeconds: {within}. Look whether what fills it still runs."
+    failure = _failure(seen, status)
+    return fresh(
+        within=seen.dataset.spec.refresh.fresh_within_seconds,
+        changed=status.source_changed,
+        outage=failure if failure is not None and failure.reason in SOURCE_REASONS else None,
+        now=seen.now,
     )
-    return c.condition("Fresh", False, Reason.SOURCE_STALE, said)
 
 
 def _unmet_spec(seen: DatasetObserved, status: DatasetStatus) -> HandledCause | None:

@@ -20,8 +20,10 @@ from tidemill.api.documents.results import Result, Snapshot, Unchanged
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import ReadRows, Violation
-from tidemill.steps import expectations, predicates
+from tidemill.core.violations import EVENT_TIME, violation
+from tidemill.steps import drift, expectations, predicates
 from tidemill.steps.cuts import cut
+from tidemill.steps.datadocs.publish import publish_docs
 from tidemill.steps.engine import connect, one, quoted
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store, join
@@ -46,11 +48,11 @@ from tidemill.steps.schema import (
     Role,
     Schema,
     check_columns,
-    compare,
     describe,
     merge,
 )
 from tidemill.steps.sources.choice import open_source
+from tidemill.steps.sources.growing import OutgrownError, fetch_base, grow
 from tidemill.steps.sources.reading import Reading
 from tidemill.steps.weights import check_weights
 from tidemill.steps.windows import find_window, label_rule, naive
@@ -69,14 +71,22 @@ def as_document(model: Model) -> bytes:
 
 def refresh(arguments: RefreshArguments, scratch: Path) -> Result:
     """Make a snapshot of the source, or find that nothing has changed. Raises StepError."""
-    source = open_source(arguments.spec.source)
+    source = open_source(arguments)
     seen = source.look()
     if seen.fingerprint is not None and seen.fingerprint == arguments.fingerprint:
         logger.info("the source has not changed since it was last read")
         return Unchanged(fingerprint=seen.fingerprint, source_changed=seen.changed)
     read = source.read(scratch)
+    if read.fingerprint == arguments.fingerprint:
+        logger.info("the source holds what it did when it was last read")
+        return Unchanged(fingerprint=read.fingerprint, source_changed=read.changed)
     logger.info("read %d objects", len(read.files))
     with connect(scratch) as connection:
+        try:
+            return _snapshot(connection, Store(), arguments, read, scratch)
+        except OutgrownError:
+            logger.info("rows have gone at the source; all are read")
+        read = source.read(scratch, whole=True)
         return _snapshot(connection, Store(), arguments, read, scratch)
 
 
@@ -90,8 +100,10 @@ def _snapshot(
     spec = arguments.spec
     anchor = _Anchor(connection, store, arguments.anchor, scratch)
     raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
-    schema = _schema(connection, spec, raw, anchor.schema)
+    base = fetch_base(connection, store, read, arguments.previous, scratch)
+    schema = _schema(connection, spec, [*raw, *base], anchor.schema)
     written = [write_part(connection, item, schema, scratch) for item in raw]
+    written = grow(connection, spec, read, written, base, schema, scratch)
     if not any(part.rows for part in written):
         said = (
             f"the {len(written)} objects read hold no rows; check the source, or exclude the empty"
@@ -105,7 +117,7 @@ def _snapshot(
     columns = describe(spec, schema)
     rule = label_rule(connection, table, spec, schema[spec.columns.label.name])
     labelled = find_window(connection, table, spec, rule, naive(arguments.now), schema)
-    violations = _violations(connection, table, spec, schema, anchor, rows)
+    violations = _violations(connection, table, arguments, schema, anchor, rows)
     digest = content_digest(connection, table, schema)
     logger.info("%d rows, %d violations, %s", rows, len(violations), digest)
     subjects = [
@@ -114,10 +126,13 @@ def _snapshot(
         if item.role != Role.SENSITIVE
     ]
     profiled = profile(connection, table, spec.columns.event_time, subjects)
+    seen = drift.Found(table, spec.columns.event_time, digest, columns, profiled)
+    moved = drift.drifted(connection, store, arguments, seen)
+    violations = (*violations, *moved)[:_MOST_VIOLATIONS]
     published = publish_parts(store, arguments.store, parts)
     place = join(arguments.store, "versions", digest.removeprefix("sha256:"))
     manifest = Manifest(digest=digest, parts=published, rows=rows)
-    return Snapshot(
+    snapshot = Snapshot(
         digest=digest,
         rows=rows,
         labelled_rows=labelled.rows,
@@ -135,7 +150,11 @@ def _snapshot(
         contract_hash=arguments.contract_hash,
         fingerprint=read.fingerprint,
         objects=tuple(item.name[-_OBJECT_LENGTH:] for item in read.files[-_MOST_OBJECTS:]),
-        source_changed=read.changed,
+        source_changed=read.changed or arguments.now,
+        source_read=read.record,
+    )
+    return publish_docs(
+        connection, store, place, arguments, table, rule, schema, snapshot, profiled
     )
 
 
@@ -194,23 +213,36 @@ class _Anchor:
 def _violations(
     connection: duckdb.DuckDBPyConnection,
     table: str,
-    spec: DatasetSpec,
+    arguments: RefreshArguments,
     schema: Schema,
     anchor: _Anchor,
     rows: int,
 ) -> tuple[Violation, ...]:
-    contract = spec.contract
+    spec = arguments.spec
+    contract, sensitive = spec.contract, frozenset(spec.columns.sensitive)
     first = {}
     for item in contract.expectations:
         if item.from_ is not None and item.column is not None and item.column not in first:
             values = anchor.values(item.column)
             if values is not None:
                 first[item.column] = values
+    frozen, evolution = anchor.schema, contract.schema_.evolution
+    scene = expectations.Scene(
+        schema=schema,
+        anchor=frozen or {},
+        first=first,
+        sensitive=sensitive,
+        now=naive(arguments.now),
+    )
     found = (
-        *(compare(schema, anchor.schema, contract.schema_.evolution) if anchor.schema else ()),
+        *(
+            expectations.compare(connection, table, schema, frozen, evolution, sensitive, rows)
+            if frozen
+            else ()
+        ),
         *_without_event_time(connection, table, spec.columns.event_time, rows),
         *check_weights(connection, table, spec, rows),
-        *expectations.check(connection, table, schema, contract.expectations, first),
+        *expectations.check(connection, table, contract.expectations, scene),
     )
     return found[:_MOST_VIOLATIONS]
 
@@ -222,13 +254,17 @@ def _without_event_time(
     (known,) = one(connection, f"SELECT count({quoted(name)}) FROM {table}")
     if known == rows:
         return ()
-    said = f"{name}: expected an event time in every row; missing in {rows - known:,} of"
+    expected = "an event time in every row, as others are never trained on"
     return (
-        Violation(
-            name="EventTime",
-            reason="Incomplete",
-            severity=Severity.WARN.value,
+        violation(
+            EVENT_TIME,
+            EVENT_TIME,
+            "Incomplete",
+            severity=Severity.WARN,
             column=name,
-            message=f"{said} {rows:,} rows, which are never trained on",
+            expected=expected,
+            observed="rows without",
+            count=rows - known,
+            rows=rows,
         ),
     )

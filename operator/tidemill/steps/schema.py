@@ -5,9 +5,8 @@ from enum import StrEnum
 
 from tidemill.api.documents.profile import MAX_FEATURES, ValueType
 from tidemill.api.v1alpha1.datacolumns import ColumnNote
-from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import SchemaColumn, Violation
+from tidemill.api.v1alpha1.datasetversion import SchemaColumn
 from tidemill.steps.failures import StepError, listing
 
 MAX_COLUMNS = 1000
@@ -148,9 +147,10 @@ def check_columns(spec: DatasetSpec, schema: Schema, anchor: Schema | None) -> N
         *(("columns.context", name, False) for name in columns.context),
         *(("columns.features", name, False) for name in columns.features),
         *(
-            (f"expectation {item.name}", item.column, False)
+            (f"expectation {item.name}", name, False)
             for item in spec.contract.expectations
-            if item.column is not None
+            for name in (item.column, *(item.columns or ()))
+            if name is not None
         ),
     ]
     for place, name, always in named:
@@ -213,31 +213,3 @@ def describe(spec: DatasetSpec, schema: Schema) -> tuple[SchemaColumn, ...]:
         said = "no column is left to be a feature: the others have roles or types without use to a"
         raise StepError("MissingColumn", f"{said} model; the data have {listing(list(schema))}")
     return tuple(found)
-
-
-def compare(schema: Schema, anchor: Schema, evolution: str) -> tuple[Violation, ...]:
-    """How a schema breaks the frozen one: columns that went, that changed type, that came."""
-    broken = [
-        _violation("MissingColumn", name, f"{name}: missing; the schema has it as {kind}")
-        for name, kind in anchor.items()
-        if name not in schema
-    ]
-    broken += [
-        _violation("TypeChanged", name, f"{name}: {schema[name]}; the schema has it as {kind}")
-        for name, kind in anchor.items()
-        if name in schema and schema[name] is not kind
-    ]
-    if evolution == "None":
-        said = "not in the schema, and contract.schema.evolution is None"
-        broken += [
-            _violation("ExtraColumn", name, f"{name}: {said}")
-            for name in schema
-            if name not in anchor
-        ]
-    return tuple(broken)
-
-
-def _violation(reason: str, column: str, message: str) -> Violation:
-    return Violation(
-        name="Schema", reason=reason, severity=Severity.FAIL.value, column=column, message=message
-    )

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.builders import COLUMNS, VIOLATION, make_dataset, make_profile, make_version
-from tidemill.api.documents.profile import Profile
+from tests.builders import COLUMNS, VIOLATION, at, make_dataset, make_profile, make_version
+from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import Violation
 from tidemill.core.acceptance import (
@@ -102,13 +102,20 @@ def test_the_anchor_was_read_before_there_was_a_norm() -> None:
     assert current_hashes(told, "flights-b", None, anchor_exists=False) == {alone}
 
 
+HOUR_OF_ALL = make_profile().features[0].model_copy(update={"mean": 12.0, "deviation": 6.0})
+TIMES = FeatureProfile(
+    name="time_hour", type=ValueType.NUMBER, counts=(1000,), maximum=at(hours=-1).timestamp()
+)
+WHOLE = make_profile(features=(HOUR_OF_ALL, make_profile().features[1], TIMES))
+
+
 def judged(
     contract: DatasetSpec, *, profile: Profile | None = None, anchor_profile: object = None
 ) -> Judged:
     return judge_profile(
         contract,
         make_version("spring"),
-        profile or make_profile(),
+        profile or WHOLE,
         anchor=make_version("winter"),
         anchor_profile=anchor_profile,  # type: ignore[arg-type]
     )
@@ -120,11 +127,11 @@ ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
     "enough rows": ({"type": "RowCount", "min": "1000", "max": "1000"}, None),
     "too few rows": (
         {"type": "RowCount", "min": "1001"},
-        "expected at least 1001 rows, observed 1,000",
+        "expected at least 1001 rows, observed 1,000 rows",
     ),
     "too many rows": (
         {"type": "RowCount", "max": "999"},
-        "expected at most 999 rows, observed 1,000",
+        "expected at most 999 rows, observed 1,000 rows",
     ),
     "numbers in range": ({"type": "Range", "min": "0", "max": "23", **HOUR}, None),
     "a number too small": (
@@ -137,7 +144,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "a range of what is no number": (
         {"type": "Range", "min": "0", **CARRIER},
-        "carrier: expected numbers, at least 0, but it is a String",
+        "carrier: expected numbers, at least 0, observed a String",
     ),
     "complete": ({"type": "Complete", "minShare": "1", **HOUR}, None),
     "complete enough, empty texts or not": (
@@ -146,13 +153,39 @@ ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "a column that is not there": (
         {"type": "Complete", "minShare": "1", "column": "wind"},
-        "wind: expected by e0, but the data do not have it",
+        "wind: expected a column for e0, observed no such column",
     ),
+    "duplicates of a column that is not there": (
+        {"type": "Duplicates", "columns": ["wind"]},
+        "wind: expected a column for e0, observed no such column",
+    ),
+    "no outlier at either end": (
+        {"type": "Outliers", "method": "Deviations", "maxShare": "0", **HOUR},
+        None,
+    ),
+    "outliers of what is no number": (
+        {"type": "Outliers", "method": "Deviations", "maxShare": "0", **CARRIER},
+        "carrier: expected numbers, numbers within 3 standard deviations of the mean, observed a"
+        " String",
+    ),
+    "a newest time that is fresh": (
+        {"type": "Freshness", "maxAgeSeconds": 3600, "column": "time_hour"},
+        None,
+    ),
+    "the freshness of what is no time": (
+        {"type": "Freshness", "maxAgeSeconds": 60, **HOUR},
+        "dep_hour: expected a newest time at most 60 seconds before the read, observed a Integer",
+    ),
+    "a pattern of what is no text": (
+        {"type": "Pattern", "pattern": "[0-9]+", **HOUR},
+        "dep_hour: expected texts that match [0-9]+, observed a Integer",
+    ),
+    "what is no text has one type": ({"type": "MixedTypes", **HOUR}, None),
     "only allowed values": ({"type": "AllowedValues", "values": ALL, **CARRIER}, None),
     "a frequent value that is not allowed": (
         {"type": "AllowedValues", "values": ["UA", "HA", "OO"], **CARRIER},
-        "carrier: expected 3 values, the listed ones, others in at most 0 % of rows; others are in"
-        " at least 340 of 1,000 rows (34 %), such as 'B6'",
+        "carrier: expected 3 values, the listed ones, others in at most 0 % of rows, observed"
+        " others in at least 340 of 1,000 rows (34 %), such as 'B6'",
     ),
     "a frequent one that is, to that share": (
         {
@@ -165,8 +198,8 @@ ANSWERS: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "a rare value is surely there once": (
         {"type": "AllowedValues", "values": ["UA", "B6", "HA"], **CARRIER},
-        "carrier: expected 3 values, the listed ones, others in at most 0 % of rows; others are in"
-        " at least 1 of 1,000 rows (0.1 %), such as 'OO'",
+        "carrier: expected 3 values, the listed ones, others in at most 0 % of rows, observed"
+        " others in at least 1 of 1,000 rows (0.1 %), such as 'OO'",
     ),
     "rare values are never more than the rare ones": (
         {
@@ -191,6 +224,34 @@ def test_a_profile_answers(expectation: dict[str, Any], message: str | None) -> 
 OPEN: dict[str, dict[str, Any]] = {
     "whether values are unique": {"type": "Unique", **HOUR},
     "what float32 cannot tell": {"type": "Range", "max": "22.999999", **HOUR},
+    "how many numbers are out of range": {
+        "type": "Range",
+        "max": "20",
+        "maxShare": "0.1",
+        **HOUR,
+    },
+    "whether the least or the greatest is an outlier": {
+        "type": "Outliers",
+        "method": "Deviations",
+        "factor": "1.9",
+        "maxShare": "0",
+        **HOUR,
+    },
+    "where the fences of quartiles are": {
+        "type": "Outliers",
+        "method": "Quartiles",
+        "maxShare": "0",
+        **HOUR,
+    },
+    "how fresh the newest time was when it was read": {
+        "type": "Freshness",
+        "maxAgeSeconds": 3599,
+        "column": "time_hour",
+    },
+    "which texts a pattern matches": {"type": "Pattern", "pattern": "[A-Z0-9]+", **CARRIER},
+    "which texts are numbers": {"type": "MixedTypes", **CARRIER},
+    "whether rows repeat": {"type": "Duplicates"},
+    "how columns compare": {"type": "Condition", "where": "dep_hour > 3"},
     "the values of a number": {"type": "AllowedValues", "values": ["1"], **HOUR},
     "how many of the missing texts are only empty": {
         "type": "Complete",
@@ -296,18 +357,18 @@ def test_a_new_column_is_not_welcome_without_evolution() -> None:
     assert told == [
         (
             "ExtraColumn",
-            "wind: not in the schema, and contract.schema.evolution is None",
+            "wind: expected no such column, as contract.schema.evolution is None, observed Number",
         )
     ]
 
 
 def test_a_missing_column_breaks_the_schema() -> None:
     assert schema(COLUMNS[:-1]) == [
-        ("MissingColumn", "carrier: missing; the schema has it as String")
+        ("MissingColumn", "carrier: expected String, observed no such column")
     ]
 
 
 def test_a_changed_type_breaks_the_schema() -> None:
     changed = [*COLUMNS[:-1], {**COLUMNS[-1], "type": "Integer"}]
 
-    assert schema(changed) == [("TypeChanged", "carrier: Integer; the schema has it as String")]
+    assert schema(changed) == [("TypeChanged", "carrier: expected String, observed Integer")]

@@ -71,7 +71,7 @@ CASES: dict[str, tuple[DatasetVersionObserved, str, str, str]] = {
         TIGHT,
         "False",
         "ContractBroken",
-        "rows: expected at least 2000 rows, observed 1,000.",
+        "rows: expected at least 2000 rows, observed 1,000 rows.",
     ),
     "a relaxed contract that the profile answers": (RELAXED, "True", "ContractKept", KEPT),
     "a changed contract judges only the newest again": (
@@ -91,7 +91,7 @@ CASES: dict[str, tuple[DatasetVersionObserved, str, str, str]] = {
         replace(OPEN, dataset=dataset(UNIQUE, ROWS)),
         "False",
         "ContractBroken",
-        "rows: expected at least 2000 rows, observed 1,000.",
+        "rows: expected at least 2000 rows, observed 1,000 rows.",
     ),
     "a profile that cannot be read": (
         replace(OPEN, profile=NO_SUCH),
@@ -180,7 +180,7 @@ def test_a_refusal_is_told() -> None:
     assert plan_datasetversion(TIGHT).events == (
         Event(
             reason="ContractBroken",
-            message="rows: expected at least 2000 rows, observed 1,000.",
+            message="rows: expected at least 2000 rows, observed 1,000 rows.",
             warning=True,
         ),
     )

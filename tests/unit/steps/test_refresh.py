@@ -226,8 +226,8 @@ def test_rows_without_an_event_time_are_told_of(place: Place) -> None:
         "Warn",
     )
     assert violation.message == (
-        f"at: expected an event time in every row; missing in {missing} of 1,200 rows,"
-        " which are never trained on"
+        "at: expected an event time in every row, as others are never trained on, observed rows"
+        f" without; broken by {missing} of 1,200 rows ({missing / 12:.3g} %)"
     )
 
 
@@ -244,13 +244,17 @@ def test_the_schema_is_frozen_by_the_anchor(place: Place) -> None:
         return [(item.reason, item.column, item.message) for item in found.violations]
 
     broken = [
-        ("MissingColumn", "grade", "grade: missing; the schema has it as Integer"),
-        ("TypeChanged", "load", "load: String; the schema has it as Number"),
+        ("MissingColumn", "grade", "grade: expected Integer, observed no such column"),
+        ("TypeChanged", "load", "load: expected Number, observed String"),
     ]
     assert violations("Additive") == broken
     assert violations("None") == [
         *broken,
-        ("ExtraColumn", "extra", "extra: not in the schema, and contract.schema.evolution is None"),
+        (
+            "ExtraColumn",
+            "extra",
+            "extra: expected no such column, as contract.schema.evolution is None, observed Number",
+        ),
     ]
 
 
@@ -270,8 +274,9 @@ def test_the_first_version_says_which_values_are_known(place: Place) -> None:
 
     assert first.violations == ()
     assert [item.message for item in found.violations] == [
-        "place: expected 3 values, those of the first version, others in at most 0 % of rows;"
-        f" others are in {count} of 1,200 rows ({100 * count / 1200:.3g} %), such as 'north-west'"
+        "place: expected 3 values, those of the first version, others in at most 0 % of rows,"
+        f" observed others; broken by {count} of 1,200 rows ({count / 12:.3g} %), such as"
+        " 'north-west'"
     ]
 
 

@@ -36,16 +36,37 @@ class Violation(Model):
     """One broken expectation."""
 
     name: Short
-    """The expectation's name, or Schema."""
+    """The expectation's name, or Schema, or EventTime."""
+    rule: Annotated[str, Field(max_length=32)] = ""
+    """What was asked: the expectation's type, or Schema, or EventTime."""
     reason: Annotated[str, Field(max_length=64)]
     """What kind of violation: OutOfRange, UnknownValues, Incomplete, Duplicates, RowCount,
-    MissingColumn, ExtraColumn, TypeChanged."""
+    PatternMismatch, MixedTypes, DuplicateRows, Outliers, Stale, ConditionBroken, MissingColumn,
+    ExtraColumn, TypeChanged."""
     severity: Annotated[str, Field(max_length=8)]
     """Fail or Warn."""
     column: Annotated[str, Field(max_length=128)] = ""
     """The column it is about."""
     message: Annotated[str, Field(max_length=1024)]
-    """Column, rule, observed, expected, count and share in one sentence."""
+    """Column, rule, observed, expected, count, share and examples in one sentence."""
+    expected: Annotated[str, Field(max_length=256)] = ""
+    """What the rule asks for."""
+    observed: Annotated[str, Field(max_length=256)] = ""
+    """What was found instead."""
+    count: int | None = None
+    """How many rows break it, where that can be counted."""
+    share: Annotated[str, Field(max_length=16)] = ""
+    """Their share of all rows, as a decimal number between 0 and 1."""
+    examples: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...],
+        Field(max_length=5, json_schema_extra=ATOMIC_LIST),
+    ] = ()
+    """Up to five of the values that break it, the most frequent first; never of sensitive
+    columns."""
+    check: Annotated[str, Field(max_length=32)] = ""
+    """What Amazon SageMaker calls it: data_type_check, completeness_check, baseline_drift_check,
+    missing_column_check, extra_column_check or categorical_values_check. Empty where SageMaker
+    has no such check."""
 
 
 class HashSplit(Model):
@@ -99,6 +120,23 @@ class ReadRows(Model):
     """How many of the rest were older than spec.window, or had no event time."""
 
 
+class SourceRead(Model):
+    """How far a source was read, for a person to know and the next read to go on from."""
+
+    kind: Annotated[str, Field(max_length=16)]
+    """Sql or Git."""
+    shape: Annotated[str, Field(max_length=64)] = ""
+    """Hash of what was asked of the source; another one means all has to be read again."""
+    rows: int | None = None
+    """How many rows there were at the source."""
+    watermark: Short | None = None
+    """The largest value of source.sql.watermark."""
+    watermark_type: Annotated[str, Field(max_length=16)] | None = None
+    """Integer, Decimal, Number, Timestamp, Instant, Date or Text."""
+    commit: Annotated[str, Field(max_length=64)] | None = None
+    """The Git commit that was read."""
+
+
 class DatasetVersionSpec(Model):
     """All facts of one snapshot. Never changed."""
 
@@ -120,6 +158,9 @@ class DatasetVersionSpec(Model):
     """The list of parts."""
     profile: StoredDocument
     """The whole profile: histograms, counts and noise floors per column."""
+    docs: StoredDocument | None = None
+    """The page for people: distributions beside the version before, violations, labels over
+    time, contract, lineage. One HTML file that loads nothing: open it in any browser."""
     columns: Annotated[
         tuple[SchemaColumn, ...], Field(max_length=1000, json_schema_extra=ATOMIC_LIST)
     ]
@@ -140,6 +181,8 @@ class DatasetVersionSpec(Model):
     """The source objects read, at most 200 of them."""
     source_changed: Timestamp | None = None
     """When the newest of them was last modified."""
+    source_read: SourceRead | None = None
+    """How far a database or a repository was read."""
     parent: Name | None = None
     """The version before it."""
     execution: Name
@@ -174,6 +217,9 @@ class DatasetVersion(Resource):
             Column(name="Rows", path=".spec.rows", type="integer"),
             Column(name="From", path=".spec.window.start"),
             Column(name="To", path=".spec.window.end"),
+            Column(name="Labelled", path=".spec.labelledRows", type="integer", wide=True),
+            Column(name="Before", path=".spec.parent", wide=True),
+            Column(name="Docs", path=".spec.docs.uri", wide=True),
             Column(
                 name="Message", path='.status.conditions[?(@.type=="Accepted")].message', wide=True
             ),

@@ -1,0 +1,1 @@
+"""Tests of what a contract expects of the data."""
