@@ -77,7 +77,8 @@ def spec_hash(spec: DatasetSpec) -> str:
     contract = said.get("contract", {})
     read = {key: said.get(key) for key in ("source", "split", "slices")} | {"columns": roles(spec)}
     read |= {key: said[key] for key in ("window", "exclude") if key in said}
-    return stable_hash([read, contract.get("schema"), contract.get("expectations")])
+    drift = [contract["drift"]] if "drift" in contract else []
+    return stable_hash([read, contract.get("schema"), contract.get("expectations"), *drift])
 
 
 def refresh_name(seen: DatasetObserved, cause: str, key: str) -> str:
@@ -211,11 +212,25 @@ def _arguments(
         store=seen.store,
         anchor=None if anchor is None else _known(anchor),
         previous=None if previous is None else _known(previous),
+        drift_references=tuple(_known(item) for item in _drift_references(seen)),
         fingerprint=_fingerprint(seen, status, active, previous),
         contract_hash=contract_hash(spec, None if anchor is None else anchor.metadata.name),
         now=active.since,
         execution=active.name,
     )
+
+
+def _drift_references(seen: DatasetObserved) -> list[DatasetVersion]:
+    """What a read may be compared with: the version that is pinned, or the two that were accepted
+    last, as the content read may be that of the last one again.
+    """
+    rule = seen.dataset.spec.contract.drift
+    if rule is None:
+        return []
+    if rule.version is not None:
+        pinned = version_named(seen, rule.version)
+        return [] if pinned is None else [pinned]
+    return [item for item in reversed(versions_by_age(seen)) if is_accepted(item)][:2]
 
 
 def _known(version: DatasetVersion) -> Known:

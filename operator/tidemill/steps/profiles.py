@@ -9,15 +9,18 @@ values. An empty text is a missing one, as in a model's input.
 """
 # ruff: noqa: S608 -- names and values in SQL are quoted by `engine`
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import duckdb
 import narwhals as nw
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tidemill.api.documents.profile import MAX_BINS, FeatureProfile, Profile, ValueType
@@ -71,7 +74,7 @@ def profile(
     found = tuple(
         _text(view, item, facts, distinct[item.name], hours, budget)
         if item.kind is ColumnType.STRING
-        else _number(view, item, facts, distinct[item.name], hours)
+        else _number(view, item, facts, distinct[item.name], rows, hours)
         for item in subjects
     )
     return Profile(
@@ -91,6 +94,14 @@ def _as_number(item: Subject) -> str:
     if item.kind is ColumnType.BOOLEAN:
         return f"CAST(CAST({column} AS INTEGER) AS DOUBLE)"
     return f"CAST(TRY_CAST({column} AS FLOAT) AS DOUBLE)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Few values in order, and the counts of each by hour."""
+
+    values: list[Any]
+    grid: dict[str, Any]
 
 
 class _View:
@@ -158,27 +169,26 @@ class _View:
             for key, value in zip(wanted, row, strict=True)
         }
 
-    def few_values(self, item: Subject) -> list[float] | None:
-        """A number's values in order, if it has no more than _FEW."""
-        name = self.column(item)
-        values = (
-            self.lazy.select(nw.col(name))
-            .drop_nulls()
-            .unique()
-            .head(_FEW + 1)
-            .collect()
-            .get_column(name)
-            .to_list()
-        )
-        return sorted(values) if len(values) <= _FEW else None
+    def by_value(self, item: Subject) -> _Values | None:
+        """How often each value came in each hour, if there are few values; in one scan."""
+        frame = (
+            self.lazy.group_by(_HOUR, self.column(item)).agg(nw.len().alias(_COUNT)).collect()
+        ).to_arrow()
+        found = frame.filter(frame[self.column(item)].is_valid())
+        values = found[self.column(item)]
+        different = sorted(pc.unique(values).to_pylist())
+        if len(different) > _FEW:
+            return None
+        places = pc.index_in(values, pa.array(different, values.type))
+        grid = {_HOUR: found[_HOUR], _BIN: places, _COUNT: found[_COUNT]}
+        return _Values(different, grid)
 
-    def quantiles(self, item: Subject) -> list[float]:
-        """The inner 24-quantiles; of more than a million rows by a sketch, on one thread so that
-        they depend on the data alone.
+    def quantiles(self, item: Subject, size: int) -> list[float]:
+        """The inner 24-quantiles; of more than a million values by a sketch, on one thread so
+        that they depend on the data alone.
         """
         column = quoted(self.column(item))
         shares = [place / MAX_BINS for place in range(1, MAX_BINS)]
-        (size,) = one(self.connection, f"SELECT count({column}) FROM {self.sql}")
         function = "approx_quantile" if size > _EXACT_ROWS else "quantile_disc"
         with single_threaded(self.connection):
             (found,) = one(
@@ -186,7 +196,7 @@ class _View:
             )
         return [float(np.float32(value)) for value in found or ()]
 
-    def counts(self, where: nw.Expr, bin_of: nw.Expr) -> dict[str, list[Any]]:
+    def counts(self, where: nw.Expr, bin_of: nw.Expr) -> dict[str, Any]:
         """Hour, bin and count of every bin of every hour that has any."""
         frame = (
             self.lazy.filter(where)
@@ -194,8 +204,53 @@ class _View:
             .group_by(_HOUR, _BIN)
             .agg(nw.len().alias(_COUNT))
             .collect()
+            .to_arrow()
         )
-        return {key: frame.get_column(key).to_list() for key in (_HOUR, _BIN, _COUNT)}
+        return {key: frame[key] for key in (_HOUR, _BIN, _COUNT)}
+
+    def in_bins(self, item: Subject, base: FeatureProfile) -> dict[Any, int]:
+        """How many values there are in each bin of another profile, each by one that lies in it;
+        of the texts in no bin by None, which stands for no category.
+        """
+        column = nw.col(self.column(item))
+        lows: tuple[float, ...] = ()
+        if base.type is ValueType.NUMBER:
+            bin_of, lows = _bin_of(column, base.edges), (-inf, *base.edges)
+        else:
+            bin_of = _category_of(column, base)
+        frame = (
+            self.lazy.filter(~column.is_null())
+            .select(bin_of.alias(_BIN))
+            .group_by(_BIN)
+            .agg(nw.len().alias(_COUNT))
+            .collect()
+        )
+        places, counts = frame.get_column(_BIN).to_list(), frame.get_column(_COUNT).to_list()
+        values = [lows[place] for place in places] if lows else places
+        return dict(zip(values, counts, strict=True))
+
+
+def _bin_of(column: nw.Expr, edges: Sequence[float]) -> nw.Expr:
+    """The bin of a number: how many edges it has reached, found by halving, not one by one."""
+
+    def between(first: int, last: int) -> nw.Expr:
+        if first == last:
+            return nw.lit(first)
+        middle = (first + last) // 2
+        below, above = between(first, middle), between(middle + 1, last)
+        return nw.when(column < edges[middle]).then(below).otherwise(above)
+
+    return between(0, len(edges)).cast(nw.Int64)
+
+
+def _category_of(column: nw.Expr, base: FeatureProfile) -> nw.Expr:
+    """A text, or where it is a rare one the first of those; null for one that is in no bin."""
+    found = nw.lit(None, nw.String)
+    if base.rare:
+        found = nw.when(column.is_in(base.rare)).then(nw.lit(base.rare[0])).otherwise(found)
+    if base.categories:
+        found = nw.when(column.is_in(base.categories)).then(column).otherwise(found)
+    return found
 
 
 def _number(
@@ -203,34 +258,31 @@ def _number(
     item: Subject,
     facts: Mapping[tuple[str, str], float | None],
     distinct: int,
+    rows: int,
     hours: int,
 ) -> FeatureProfile:
-    values = view.few_values(item) if distinct <= 2 * _FEW else None
-    least = facts[item.name, "minimum"]
-    if values is not None:
-        edges = tuple(values[1:])
+    few = view.by_value(item) if distinct <= 2 * _FEW else None
+    least, missing = facts[item.name, "minimum"], int(facts[item.name, "missing"] or 0)
+    if few is not None:
+        edges = tuple(few.values[1:])
+        grid = _Grid(few.grid, len(edges) + 1)
     else:
-        edges = tuple(
-            edge for edge in sorted(set(view.quantiles(item))) if least is None or edge > least
-        )
-    column = nw.col(view.column(item))
-    place = (
-        nw.sum_horizontal(*((column >= edge).cast(nw.Int64) for edge in edges))
-        if edges
-        else column * 0
-    )
-    grid = _Grid(view.counts(~column.is_null(), place.cast(nw.Int64)), len(edges) + 1)
+        found = sorted(set(view.quantiles(item, rows - missing)))
+        edges = tuple(edge for edge in found if least is None or edge > least)
+        column = nw.col(view.column(item))
+        place = _bin_of(column, edges) if edges else (column * 0).cast(nw.Int64)
+        grid = _Grid(view.counts(~column.is_null(), place), len(edges) + 1)
     return FeatureProfile(
         name=item.name,
         type=ValueType.NUMBER,
         edges=edges,
         counts=grid.total,
-        missing=int(facts[item.name, "missing"] or 0),
+        missing=missing,
         minimum=least,
         maximum=facts[item.name, "maximum"],
         mean=_short(facts[item.name, "mean"]),
         deviation=_short(facts[item.name, "deviation"]),
-        distinct=len(values) if values is not None else distinct,
+        distinct=len(few.values) if few is not None else distinct,
         noise_floor=grid.floors(hours) if item.feature else {},
     )
 
@@ -269,9 +321,11 @@ def _text(
         if categories
         else column
     )
-    found = view.counts(known, top) if categories else {_HOUR: [], _BIN: [], _COUNT: []}
-    places = {value: place for place, value in enumerate(categories)}
-    found[_BIN] = [places.get(value, len(categories)) for value in found[_BIN]]
+    found: dict[str, Any] = {_HOUR: [], _BIN: [], _COUNT: []}
+    if categories:
+        found = view.counts(known, top)
+        places = pc.index_in(found[_BIN], pa.array(categories, found[_BIN].type))
+        found[_BIN] = pc.fill_null(places, len(categories))
     grid = _Grid(found, len(categories) + bool(rare))
     return FeatureProfile(
         name=item.name,
@@ -283,6 +337,56 @@ def _text(
         distinct=len(values) if len(values) < _RARE_MOST else distinct,
         noise_floor=grid.floors(hours) if item.feature else {},
     )
+
+
+def recount(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    event_time: str,
+    subjects: Sequence[Subject],
+    bins: Mapping[str, FeatureProfile],
+    own: Profile,
+) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Count a table's columns (SQL) in the bins of other profiles.
+
+    Column -> the counts of its bins, and how many of its texts are in none of them. `own` is the
+    table's own profile: what it knows value by value is not counted again.
+    """
+    view = _View(connection, table, event_time, None, subjects)
+    known = {item.name: item for item in own.features}
+    found = {}
+    for item in subjects:
+        base = bins[item.name]
+        values = _values_of(known[item.name], own.rows)
+        if values is None:
+            values = view.in_bins(item, base)
+        found[item.name] = _recounted(base, values)
+    return found
+
+
+def _values_of(feature: FeatureProfile, rows: int) -> dict[Any, int] | None:
+    """How often each value came, where a profile knows that."""
+    if feature.type is ValueType.NUMBER:
+        if feature.minimum is None or feature.distinct != len(feature.edges) + 1:
+            return None
+        return dict(zip((feature.minimum, *feature.edges), feature.counts, strict=True))
+    if feature.rare or sum(feature.counts) + feature.missing != rows:
+        return None
+    return dict(zip(feature.categories, feature.counts, strict=True))
+
+
+def _recounted(base: FeatureProfile, values: Mapping[Any, int]) -> tuple[tuple[int, ...], int]:
+    counts, unknown = [0] * len(base.counts), 0
+    places: dict[Any, int] = {value: place for place, value in enumerate(base.categories)}
+    places |= dict.fromkeys(base.rare, len(base.categories))
+    for value, count in values.items():
+        numeric = base.type is ValueType.NUMBER
+        place = bisect_right(base.edges, value) if numeric else places.get(value)
+        if place is None:
+            unknown += count
+        else:
+            counts[place] += count
+    return tuple(counts), unknown
 
 
 def _within(values: Sequence[str], budget: int) -> tuple[str, ...]:

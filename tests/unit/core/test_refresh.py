@@ -480,3 +480,64 @@ CALM = {
 @pytest.mark.parametrize("changed", CALM.values(), ids=CALM)
 def test_what_does_not_changes_nothing(changed: dict[str, Any]) -> None:
     assert spec_hash(make_dataset(spec=changed).spec) == spec_hash(make_dataset().spec)
+
+
+def with_drift(**drift: Any) -> dict[str, Any]:
+    """A Dataset's spec with a rule of drift."""
+    return {**HOURLY, "contract": {"drift": drift}}
+
+
+def test_without_a_rule_of_drift_nothing_is_compared(world: World) -> None:
+    loaded(world)
+    world.later(hours=1)
+    world.settle()
+
+    assert told(world).drift_references == ()
+
+
+def test_a_read_is_compared_with_the_two_versions_accepted_last(world: World) -> None:
+    world.user(make_dataset(spec=with_drift()))
+    world.settle()
+    for content in ("winter", "spring", "summer"):
+        loaded(world, content)
+        world.later(hours=1)
+        world.settle()
+
+    names = [item.name for item in told(world).drift_references]
+    assert names == [version_name("summer"), version_name("spring")]
+
+
+def test_a_refused_version_is_no_reference(world: World) -> None:
+    world.user(make_dataset(spec=with_drift()))
+    world.settle()
+    loaded(world)
+    world.later(hours=1)
+    world.settle()
+    loaded(world, "broken", violations=[VIOLATION])
+    world.later(hours=1)
+    world.settle()
+
+    assert [item.name for item in told(world).drift_references] == [version_name()]
+
+
+def test_a_pinned_version_is_the_reference_and_is_kept(world: World) -> None:
+    loaded(world)
+    pinned = {**with_drift(against="Version", version=version_name()), "versionHistoryLimit": 1}
+    world.user(make_dataset(spec=pinned))
+    world.settle()
+    for content in ("spring", "summer", "autumn"):
+        loaded(world, content)
+        world.later(hours=1)
+        world.settle()
+
+    assert [item.name for item in told(world).drift_references] == [version_name()]
+    assert ("DatasetVersion", version_name()) in world.objects
+
+
+def test_a_rule_of_drift_is_part_of_what_a_read_is_for() -> None:
+    plain, ruled = make_dataset(spec=HOURLY).spec, make_dataset(spec=with_drift()).spec
+
+    assert spec_hash(plain) != spec_hash(ruled)
+    assert contract_hash(plain, None) != contract_hash(ruled, None)
+    psi = make_dataset(spec=with_drift(profile="psi")).spec
+    assert contract_hash(psi, None) != contract_hash(ruled, None)

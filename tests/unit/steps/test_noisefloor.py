@@ -67,7 +67,8 @@ def quarter(directory: Path, first: int) -> tuple[Profile, pa.Table]:
         table = f"read_parquet({files})"
         subjects = [Subject(name, kind) for name, kind in FEATURES.items()]
         made = profile(connection, table, "time_hour", subjects)
-        rows = duckdb.sql(f"SELECT time_hour, {', '.join(FEATURES)} FROM {table}")
+        columns = ", ".join(FEATURES)
+        rows = duckdb.execute(f"SELECT time_hour, {columns} FROM {table}")
         return made, rows.to_arrow_table()
 
 

@@ -14,7 +14,7 @@ import pytest
 from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.core.drift import js_distance
 from tidemill.steps.engine import connect
-from tidemill.steps.profiles import Subject, predictions_profile, profile
+from tidemill.steps.profiles import Subject, predictions_profile, profile, recount
 from tidemill.steps.schema import ColumnType
 
 START = datetime(2013, 1, 1)
@@ -279,3 +279,70 @@ def test_predictions_have_a_noise_floor_too() -> None:
     halves = [0] * 20, [0] * 20
     halves[0][2], halves[1][2], halves[0][18] = 600, 600, 600
     assert found.noise_floor["3600"] == pytest.approx(js_distance(*halves), abs=2e-6)
+
+
+def counted_in(
+    connection: duckdb.DuckDBPyConnection,
+    before: Sequence[Any],
+    now: Sequence[Any],
+    kind: ColumnType,
+) -> tuple[tuple[int, ...], int]:
+    """Values in the bins of others."""
+    base = profiled(connection, before, kind)
+    profiled(connection, now, kind)
+    own = profile(connection, "given", "at", [Subject("x", kind)])
+    return recount(connection, "given", "at", [Subject("x", kind)], {"x": base}, own)["x"]
+
+
+RECOUNTS: dict[str, tuple[Sequence[Any], Sequence[Any], ColumnType]] = {
+    "few numbers in bins of few": ([1, 2, 2, 5], [0, 2, 3, 5, 9, None], ColumnType.INTEGER),
+    "few in bins of many": (list(range(100)), [3, 3, 50, None, 200], ColumnType.INTEGER),
+    "many in bins of few": ([1, 2, 2, 5], list(range(-50, 50)), ColumnType.INTEGER),
+    "many in bins of many": (
+        list(np.arange(0, 30, 0.1)), [*np.arange(-9, 40, 0.3), None], ColumnType.NUMBER
+    ),
+    "in one bin": ([7, 7], [*range(60), None], ColumnType.INTEGER),
+    "booleans": ([True, False], [True, True, None], ColumnType.BOOLEAN),
+    "few texts": (["a", "b", "b"], ["b", "c", "", None], ColumnType.STRING),
+    "texts with rare ones": (
+        [f"v{n:02d}" for n in range(30) for _ in range(31 - n)],
+        [f"v{n:02d}" for n in range(25, 40)] * 3,
+        ColumnType.STRING,
+    ),
+    "many texts in bins of few": (["a", "b"], [f"v{n:02d}" for n in range(40)] + ["a"],
+                                  ColumnType.STRING),
+    "many texts in bins with rare ones": (
+        [f"v{n:02d}" for n in range(30) for _ in range(31 - n)],
+        [f"v{n:02d}" for n in range(60)],
+        ColumnType.STRING,
+    ),
+    "texts where there were none": ([None, None, ""], ["a"] + [f"v{n}" for n in range(40)],
+                                    ColumnType.STRING),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "now", "kind"), RECOUNTS.values(), ids=RECOUNTS)
+def test_recount_puts_values_into_the_bins_of_others(
+    connection: duckdb.DuckDBPyConnection,
+    before: Sequence[Any],
+    now: Sequence[Any],
+    kind: ColumnType,
+) -> None:
+    base = profiled(connection, pa.array(before, pa.string() if kind == "String" else None), kind)
+
+    counts, unknown = counted_in(connection, pa.array(before, pa.string()) if kind == "String"
+                                 else before, now, kind)  # fmt: skip
+
+    expected, others = [0] * len(base.counts), 0
+    for value in now:
+        if value in (None, ""):
+            continue
+        if base.type is ValueType.NUMBER:
+            expected[bisect_right(base.edges, np.float32(value))] += 1
+        elif value in base.categories:
+            expected[base.categories.index(value)] += 1
+        elif value in base.rare:
+            expected[len(base.categories)] += 1
+        else:
+            others += 1
+    assert (list(counts), unknown) == (expected, others)

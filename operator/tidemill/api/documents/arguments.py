@@ -31,18 +31,19 @@ class RefreshArguments(Model):
     """The version whose schema (and, for from: FirstVersion, values) is the norm."""
     previous: Known | None = None
     """The newest version."""
+    drift_references: tuple[Known, ...] = ()
+    """For contract.drift: the first of other content is what this read is compared with."""
     fingerprint: str | None = None
     """What the source looked like at the last read; if it still does, the result is Unchanged."""
     contract_hash: str
     now: str
     """The time maturity is measured at."""
+    execution: str = ""
+    """The PipelineExecution's name, for the version's docs page."""
 
 
 class TrainArguments(Model):
     """For train-tabular: sees fit and validation rows only."""
-
-    execution: str = ""
-    """The PipelineExecution's name, for the version's docs page."""
 
     manifest: StoredDocument
     profile: StoredDocument
