@@ -1,5 +1,6 @@
 """Datasets on a real API server, with the engine played by the test."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,70 @@ def test_the_story_is_told_in_events(loaded: Played) -> None:
     told = [item["reason"] for item in found if item["regarding"]["name"] == "flights"]
 
     assert sorted(told) == ["ContractKept", "InUse", "Refreshing"]
+
+
+# --- growth and approval -----------------------------------------------------------------------
+
+
+def test_a_version_that_has_grown_too_much_waits_for_an_approval(loaded: Played) -> None:
+    loaded.ask("dataset", "flights", "refresh")
+    loaded.succeed("flights", make_snapshot("summer", rows=77911 * 11))
+    big, old = version_name("summer"), version_name()
+
+    message = loaded.wait_reason("datasetversion", big, "Accepted", "GrowthNeedsApproval")
+
+    assert loaded.told("datasetversion", big, "Accepted")[0] == "Unknown"
+    assert message == (
+        f"It has 857,021 rows, {old} before it 77,911: 11 times as many, which is more than"
+        " contract.maxGrowth: 10. If it is right, approve it: kubectl annotate dataset flights"
+        f" -n {loaded.namespace} --overwrite"
+        f" tidemill.dev/request=approve/{big}@$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    )
+    loaded.wait_reason("dataset", "flights", "Ready", "LastGoodInUse")
+    assert loaded.status("dataset", "flights")["accepted"]["name"] == old
+    assert loaded.told("dataset", "flights", "Stalled") == ("", "", "")
+    loaded.idle()
+
+    # The very command of the message, by a shell.
+    command = message.partition("approve it: kubectl ")[2]
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    loaded.kubectl(*command.replace("$(date -u +%Y-%m-%dT%H:%M:%SZ)", moment).split())
+
+    loaded.wait_reason("dataset", "flights", "Ready", "InUse")
+    assert loaded.status("dataset", "flights")["accepted"]["name"] == big
+    status = loaded.status("datasetversion", big)
+    request = f"approve/{big}@{moment}"
+    assert status["approved"]["request"] == request
+    assert status["approved"]["of"] == "GrowthNeedsApproval"
+    assert loaded.told("datasetversion", big, "Accepted")[:2] == ("True", "ApprovedByHand")
+    loaded.wait(
+        lambda: loaded.status("dataset", "flights")["request"] == request, "the request answered"
+    )
+    assert loaded.running("flights") == []
+    loaded.idle()
+
+
+def test_a_changed_schema_is_approved_and_is_the_schema_from_then_on(loaded: Played) -> None:
+    broken = {
+        "name": "Schema",
+        "rule": "Schema",
+        "reason": "MissingColumn",
+        "severity": "Fail",
+        "column": "tailnum",
+        "message": "tailnum: expected String, observed no such column",
+    }
+    loaded.ask("dataset", "flights", "refresh")
+    loaded.succeed("flights", make_snapshot("summer", violations=[broken]))
+    changed = version_name("summer")
+    loaded.wait_reason("datasetversion", changed, "Accepted", "SchemaNeedsApproval")
+    loaded.wait_settled("dataset", "flights")
+
+    loaded.ask("dataset", "flights", f"approve/{make_snapshot('summer').digest}")
+
+    loaded.wait_reason("dataset", "flights", "Ready", "InUse")
+    status = loaded.status("dataset", "flights")
+    assert (status["accepted"]["name"], status["schemaAnchor"]) == (changed, changed)
+    loaded.idle()
+    loaded.kill()
+    loaded.run().wait_idle()
+    assert loaded.told("datasetversion", changed, "Accepted")[:2] == ("True", "ApprovedByHand")

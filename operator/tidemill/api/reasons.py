@@ -8,7 +8,9 @@ from enum import StrEnum
 
 
 class ConditionType(StrEnum):
-    """What a condition is about. All but Reconciling and Stalled are positive: True is good."""
+    """What a condition is about. All but Reconciling, Stalled, Revoked and Erased are positive:
+    True is good.
+    """
 
     READY = "Ready"
     """The object does its work."""
@@ -22,6 +24,13 @@ class ConditionType(StrEnum):
     """Dataset: the source has changed within freshWithinSeconds."""
     ACCEPTED = "Accepted"
     """DatasetVersion and Dataset: the contract is kept. TrainingJob: the spec can be acted on."""
+    REVOKED = "Revoked"
+    """DatasetVersion: a person has taken it back; there only while True."""
+    ERASED = "Erased"
+    """DatasetVersion: its bytes are deleted, and only the record is left; there only while True."""
+    DATA_TRUSTED = "DataTrusted"
+    """ModelDeployment: what serves has learned from a version that was revoked; there only while
+    False."""
     TRAINED = "Trained"
     """TrainingJob: the last run made a model."""
     APPROVED = "Approved"
@@ -76,8 +85,20 @@ class Reason(StrEnum):
     """Only expectations of severity Warn are broken."""
     CONTRACT_BROKEN = "ContractBroken"
     """An expectation of severity Fail, or the schema, is broken."""
+    SCHEMA_NEEDS_APPROVAL = "SchemaNeedsApproval"
+    """Only the schema is broken; a person may approve the new one."""
+    GROWTH_NEEDS_APPROVAL = "GrowthNeedsApproval"
+    """The version has grown or shrunk more than the contract lets pass without a person."""
     NEEDS_JUDGING = "NeedsJudging"
     """The contract has changed, and only a new read can tell whether it is kept."""
+    REVOKED = "Revoked"
+    """A person has taken the version back; it is never trained on again."""
+    ERASED = "Erased"
+    """The version's bytes are deleted; the record stays."""
+    DATA_REVOKED = "DataRevoked"
+    """The model has learned from a version that was revoked."""
+    CONTENT_ERASED = "ContentErased"
+    """The source holds exactly what was erased: take it out there, or it would come back."""
     INVALID_SCHEDULE = "InvalidSchedule"
     """A cron expression or a time zone cannot be read."""
     RESULT_INVALID = "ResultInvalid"

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
+from tidemill.api.reasons import Reason
 from tidemill.api.scalars import decimal
 from tidemill.api.v1alpha1 import DatasetVersion
 from tidemill.api.v1alpha1.datacontract import Expectation, OutlierMethod
@@ -25,6 +26,7 @@ from tidemill.core.conditions import find, is_true, parse_time
 from tidemill.core.identity import stable_hash
 from tidemill.core.observed import Unreadable
 from tidemill.core.violations import (
+    SCHEMA,
     bounds,
     broken,
     counted_share,
@@ -93,6 +95,8 @@ def verdict(violations: Iterable[Violation], rows: int) -> tuple[bool, str, str]
     """Accepted or not, with the condition's reason and message."""
     all_ = tuple(violations)
     failing = [item for item in all_ if item.severity == FAIL]
+    if failing and all(item.name == SCHEMA for item in failing):
+        return False, Reason.SCHEMA_NEEDS_APPROVAL, _listed(failing)
     if failing:
         return False, "ContractBroken", _listed(failing)
     if all_:

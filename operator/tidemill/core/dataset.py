@@ -13,7 +13,8 @@ from tidemill.api.base import Condition
 from tidemill.api.reasons import Reason
 from tidemill.api.v1alpha1 import Dataset, DatasetVersion
 from tidemill.api.v1alpha1.dataset import ActiveExecution, DatasetStatus, HandledCause
-from tidemill.api.v1alpha1.pipelineexecution import ExecutionState
+from tidemill.api.v1alpha1.pipelineexecution import BuiltinIR, ExecutionState
+from tidemill.core import approval, revocation
 from tidemill.core import conditions as c
 from tidemill.core.acceptance import is_accepted, is_rejected
 from tidemill.core.causes import Cause, handled, key_of_returned, last_spent, shape
@@ -40,8 +41,15 @@ from tidemill.core.retention import Record, newest_first, remove_execution, spen
 from tidemill.core.schedule import InvalidSchedule, Ticks, look
 from tidemill.core.story import tell
 from tidemill.core.trouble import Problem
+from tidemill.core.upkeep import (
+    UPKEEP,
+    carry_on_upkeep,
+    due_collection,
+    due_erasure,
+    next_collection,
+)
 
-VERBS = {"refresh": False}
+VERBS = {"refresh": False, **approval.VERBS, **revocation.VERBS}
 KEEP_EXECUTIONS = 3
 BACKOFF = (60, 240, 900)
 """Seconds until a failed read is tried again, by how many have failed in a row."""
@@ -65,6 +73,7 @@ SOURCE_REASONS = frozenset(
 """Failures that are the source's, not ours."""
 WAIT_FOR_SPEC = frozenset(
     {
+        "ContentErased",
         "DigestMismatch",
         "EmptyVersion",
         "InvalidArguments",
@@ -102,7 +111,9 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
     create: tuple[Body, ...] = ()
     problem: Problem | None = None
     if status.active is not None:
-        move = carry_on(seen, status, status.active)
+        upkeep = status.active.cause in UPKEEP
+        go_on = carry_on_upkeep if upkeep else carry_on
+        move = go_on(seen, status, status.active)
         if move.over is not None:
             return Plan(claim=_advance(seen, move.over).to_wire())
         create, problem = move.create, move.problem
@@ -112,6 +123,10 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
             return Plan(claim=advanced.to_wire())
     status, said = _acknowledge(seen, status)
     problem = _invalid_schedule(seen) or problem
+    prunes = _prunes(seen, status)
+    pruned = sum(1 for item in prunes if item.kind == "DatasetVersion")
+    if pruned:
+        status = status.model_copy(update={"pruned": (status.pruned or 0) + pruned})
     told = _conditions(seen, status, problem)
     status = status.model_copy(
         update={
@@ -126,7 +141,7 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
     )
     return Plan(
         create=create,
-        delete=_prunes(seen, status),
+        delete=prunes,
         status=status.to_wire(),
         events=(*said, *tell(dataset.status.conditions, status.conditions, quiet=QUIET)),
         requeue_after=_next_look(seen, status, problem),
@@ -156,9 +171,12 @@ def _restored(seen: DatasetObserved) -> DatasetStatus:
     if latest is None and by_age:
         latest = by_age[-1]
     anchor = status.schema_anchor
-    if anchor is None or anchor not in by_name:
+    if anchor is None or anchor not in by_name or revocation.is_erased(by_name[anchor]):
         first = next((item for item in by_age if is_accepted(item)), None)
-        anchor = first.metadata.name if first is not None else anchor
+        gone = anchor is not None and anchor in by_name
+        anchor = first.metadata.name if first is not None else None if gone else anchor
+    whole = [item for item in by_age if not revocation.is_erased(item)]
+    anchor = approval.approved_schema(whole) or anchor
     status = status.model_copy(
         update={
             "latest": None if latest is None else summary_of(latest),
@@ -227,8 +245,11 @@ def _due(seen: DatasetObserved, status: DatasetStatus) -> Cause | None:
         new = key if of_spec is None else _unused_key(seen, key)
         return Cause(cause="Spec", key=new, for_generation=generation)
     request = _request(seen, status)
-    if isinstance(request, Request):
+    if isinstance(request, Request) and request.verb == "refresh":
         return Cause(cause="Manual", key=request.token, request=request.text)
+    erasure = due_erasure(seen, request if isinstance(request, Request) else None)
+    if erasure is not None:
+        return erasure
     open_wishes = _open_wishes(seen, status)
     if open_wishes and not _proven(seen, "Drift", wish_key(open_wishes)):
         return Cause(cause="Drift", key=wish_key(open_wishes))
@@ -241,7 +262,7 @@ def _due(seen: DatasetObserved, status: DatasetStatus) -> Cause | None:
         tick = c.rfc3339(ticks.due)
         if not _proven(seen, "Schedule", tick):
             return Cause(cause="Schedule", key=tick, tick=ticks.due)
-    return None
+    return due_collection(seen, status)
 
 
 def _unused_key(seen: DatasetObserved, key: str) -> str:
@@ -274,10 +295,35 @@ def _acknowledge(
     seen: DatasetObserved, status: DatasetStatus
 ) -> tuple[DatasetStatus, tuple[Event, ...]]:
     request = _request(seen, status)
+    if isinstance(request, Request) and request.verb in revocation.VERBS:
+        return _acknowledge_revocation(seen, status, request)
+    if isinstance(request, Request) and request.verb in approval.VERBS:
+        told = approval.answer(request, seen.versions)
+        if isinstance(told, Request):
+            return status.model_copy(update={"request": told.text}), ()
+        request = told  # None: the DatasetVersion's own pass sees the same request
     if not isinstance(request, Ignored):
         return status, ()
     said = Event(reason=Reason.REQUEST_IGNORED, message=request.message, warning=True)
     return status.model_copy(update={"request": request.text}), (said,)
+
+
+def _acknowledge_revocation(
+    seen: DatasetObserved, status: DatasetStatus, request: Request
+) -> tuple[DatasetStatus, tuple[Event, ...]]:
+    """Answer once all versions that are named say themselves that they are revoked, or erased."""
+    wanted = revocation.named(seen.versions, request.target)
+    is_done = revocation.is_erased if request.verb == revocation.ERASE else revocation.is_revoked
+    if not all(is_done(item) for item in wanted):
+        return status, ()
+    answered = status.model_copy(update={"request": request.text})
+    if wanted:
+        return answered, ()
+    said = (
+        f"Request {request.text!r} was ignored: no version of this Dataset is named"
+        f" {request.target} or has that digest."
+    )
+    return answered, (Event(reason=Reason.REQUEST_IGNORED, message=said, warning=True),)
 
 
 def wish_key(wishes: tuple[Wish, ...]) -> str:
@@ -333,6 +379,8 @@ def _retry(seen: DatasetObserved, status: DatasetStatus) -> _Retry | None:
 def _failures(seen: DatasetObserved) -> int:
     count = 0
     for item in newest_first(seen.executions):
+        if item.spec.pipeline.builtin is BuiltinIR.DATASET_ERASE:
+            continue
         if item.status.state is ExecutionState.SUCCEEDED:
             break
         count += 1
@@ -341,7 +389,7 @@ def _failures(seen: DatasetObserved) -> int:
 
 def _failed(status: DatasetStatus) -> HandledCause | None:
     """The last read, if it failed. One that a changed spec cut short did not."""
-    last = last_spent(status.handled)
+    last = last_spent([item for item in status.handled if item.cause not in UPKEEP])
     return None if last is None or last.outcome in (*READ, SUPERSEDED) else last
 
 
@@ -513,6 +561,9 @@ def _unmet_spec(seen: DatasetObserved, status: DatasetStatus) -> HandledCause | 
     of_spec = handled(status.handled, "Spec")
     if of_spec is None or shape(of_spec.key) != spec_hash(seen.dataset.spec):
         return None
+    latest = version_named(seen, None if status.latest is None else status.latest.name)
+    if of_spec.outcome == REJECTED and latest is not None and latest.status.approved is not None:
+        return None  # what it has brought is accepted after all
     return None if of_spec.outcome in (SUCCEEDED, UNCHANGED) else of_spec
 
 
@@ -563,6 +614,9 @@ def _next_look(
         retry = _retry(seen, status)
         if retry is not None:
             moments.append(retry.at)
+        collection = next_collection(seen, status)
+        if collection is not None:
+            moments.append(collection)
     within = seen.dataset.spec.refresh.fresh_within_seconds
     if within is not None and status.source_changed is not None:
         stale = c.parse_time(status.source_changed) + timedelta(seconds=within + 1)

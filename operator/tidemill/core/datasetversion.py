@@ -3,7 +3,9 @@
 A version is judged once by what its own read found. When the contract changes, the newest version
 is judged again: by a later read of the same content, if one was made under the present contract
 (a changed contract always starts one), else by its profile. What the profile cannot answer is
-Unknown until that read is over; older versions keep their verdict.
+Unknown until that read is over; older versions keep their verdict. Above the contract stand the
+growth guard and a person's approval (`approval`). A revoked version is not
+accepted, whatever the contract says.
 """
 
 from tidemill.api.base import Condition
@@ -15,10 +17,11 @@ from tidemill.core.acceptance import (
     contract_hash,
     current_hashes,
     judge_profile,
-    verdict,
 )
+from tidemill.core.approval import by_contract, contract_before, settle
 from tidemill.core.observed import DatasetVersionObserved
 from tidemill.core.plan import Plan
+from tidemill.core.revocation import refused, taints
 from tidemill.core.story import tell
 
 LOOK_SECONDS = 5.0
@@ -30,15 +33,25 @@ def plan_datasetversion(seen: DatasetVersionObserved) -> Plan:
     version = seen.version
     if version.metadata.deletion_timestamp is not None:
         return Plan()
-    accepted, against = _judge(seen)
+    judged, against = _judge(seen)
+    settled = settle(seen, judged)
+    accepted = settled.accepted
+    if settled.approved is not None and seen.dataset is not None:
+        anchor = seen.anchor.metadata.name if seen.anchor is not None else None
+        against = contract_hash(seen.dataset.spec, anchor)  # nothing is left to judge
+    tainted = taints(version.status.conditions, seen.revocation, erased=seen.erased)
+    if tainted:
+        accepted = refused(tainted[0])
     generation = version.metadata.generation
     status = version.status.model_copy(
         update={
             "observed_generation": generation,
             "judged_against": against,
+            "approved": settled.approved,
+            "contract": settled.contract,
             "conditions": c.merge(
                 version.status.conditions,
-                [_ready(accepted), accepted],
+                [_ready(accepted), accepted, *tainted],
                 generation=generation,
                 now=seen.now,
             ),
@@ -47,6 +60,7 @@ def plan_datasetversion(seen: DatasetVersionObserved) -> Plan:
     before = [item for item in version.status.conditions if item.type != "Ready"]
     after = [item for item in status.conditions if item.type != "Ready"]
     waits = seen.reading and against not in present_hashes(seen)
+    waits = waits or (seen.erasing and not seen.erased)
     return Plan(
         status=status.to_wire(),
         events=tell(before, after),
@@ -69,9 +83,9 @@ def present_hashes(seen: DatasetVersionObserved) -> frozenset[str]:
 def _judge(seen: DatasetVersionObserved) -> tuple[Condition, str | None]:
     """The Accepted condition, and the contract hash it is by."""
     spec, against = seen.version.spec, seen.version.status.judged_against
-    before = c.find(seen.version.status.conditions, "Accepted")
+    before = contract_before(seen.version)
     present = present_hashes(seen)
-    own = c.condition("Accepted", *verdict(spec.violations, spec.rows))
+    own = by_contract(seen, spec.violations)
     if before is None or against is None or spec.contract_hash in present:
         return own, spec.contract_hash
     if against in present or seen.dataset is None:
@@ -79,7 +93,7 @@ def _judge(seen: DatasetVersionObserved) -> tuple[Condition, str | None]:
     anchor = seen.anchor.metadata.name if seen.anchor is not None else None
     now = contract_hash(seen.dataset.spec, anchor)
     if seen.evidence is not None:
-        return c.condition("Accepted", *verdict(seen.evidence, spec.rows)), now
+        return by_contract(seen, seen.evidence), now
     return _judge_again(seen, before, against, now) if seen.newest else (before, against)
 
 
@@ -101,7 +115,7 @@ def _judge_again(
     if judged.open and not refused:
         names = ", ".join(judged.open[:10])
         return _open(f"The contract has changed, and the profile cannot answer {names}."), against
-    return c.condition("Accepted", *verdict(judged.violations, seen.version.spec.rows)), now
+    return by_contract(seen, judged.violations), now
 
 
 def _open(why: str) -> Condition:

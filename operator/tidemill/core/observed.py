@@ -85,8 +85,16 @@ class DatasetVersionObserved:
     """What a later read of the same content found by the present contract; None: no such read."""
     profile: Profile | Unreadable | None = None
     """Its profile; read only where the contract has changed since it was judged."""
+    revocation: Request | None = None
+    """A person asks to revoke or erase this version."""
+    erasing: bool = False
+    """Its bytes are being deleted, or are about to be."""
+    erased: bool = False
+    """The run that was to delete its bytes has succeeded."""
     anchor_profile: Profile | Unreadable | None = None
     """The anchor's, where an expectation takes its values from the first version."""
+    approval: Request | None = None
+    """A person asks the Dataset to approve a version: the target is its name or digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +137,8 @@ class ModelVersionObserved:
     job: TrainingJob | None = None
     """None: it has none, or has outlived it."""
     newest: bool = False
+    revoked_data: str | None = None
+    """The DatasetVersion it has learned from, if that was revoked."""
     serving: bool = False
     """A ModelDeployment gives it requests, or is about to."""
     approval: Request | None = None

@@ -51,11 +51,14 @@ from tidemill.core.manifests.executions import arguments_parameter, execution_bo
 from tidemill.core.manifests.records import dataset_version_body
 from tidemill.core.observed import DatasetObserved, ended, failure_of
 from tidemill.core.plan import Body
+from tidemill.core.revocation import is_erased
 from tidemill.core.trouble import Problem, invalid_result, name_conflict, stuck, unusable
 
 EXECUTION = "dataset-refresh"
 
 SUCCEEDED, UNCHANGED, REJECTED, SUPERSEDED = "Succeeded", "Unchanged", "Rejected", "Superseded"
+MOST_ERASED = 100
+"""As many erased contents are named to a read."""
 READ = frozenset({SUCCEEDED, UNCHANGED, REJECTED})
 """Outcomes of a read that reached the end."""
 
@@ -76,8 +79,8 @@ def spec_hash(spec: DatasetSpec) -> str:
     said = given(spec)
     contract = said.get("contract", {})
     read = {key: said.get(key) for key in ("source", "split", "slices")} | {"columns": roles(spec)}
-    read |= {key: said[key] for key in ("window", "exclude") if key in said}
     drift = [contract["drift"]] if "drift" in contract else []
+    read |= {key: said[key] for key in ("window", "exclude") if key in said}
     return stable_hash([read, contract.get("schema"), contract.get("expectations"), *drift])
 
 
@@ -128,14 +131,14 @@ def carry_on(seen: DatasetObserved, status: DatasetStatus, active: ActiveExecuti
     """Take the active read one step further."""
     execution = next((i for i in seen.executions if i.metadata.name == active.name), None)
     if _is_superseded(seen, status, active, execution):
-        return Move(over=_close(seen, status, active, SUPERSEDED))
+        return Move(over=close(seen, status, active, SUPERSEDED))
     if execution is None:
         return _start(seen, status, active)
     if not ended(execution):
         return Move(problem=stuck(execution))
     if execution.status.state is not ExecutionState.SUCCEEDED:
         reason, _ = failure_of(execution)
-        return Move(over=_close(seen, status, active, reason))
+        return Move(over=close(seen, status, active, reason))
     if isinstance(seen.result, Snapshot):
         return _keep(seen, status, active, execution, seen.result)
     if isinstance(seen.result, Unchanged):
@@ -145,8 +148,8 @@ def carry_on(seen: DatasetObserved, status: DatasetStatus, active: ActiveExecuti
                 "source_changed": seen.result.source_changed or status.source_changed,
             }
         )
-        return Move(over=_close(seen, read, active, UNCHANGED))
-    return Move(over=_close(seen, status, active, unusable(seen.result).reason))
+        return Move(over=close(seen, read, active, UNCHANGED))
+    return Move(over=close(seen, status, active, unusable(seen.result).reason))
 
 
 def _is_superseded(
@@ -169,7 +172,7 @@ def _is_superseded(
 def source_secret(source: Source) -> Ref | None:
     """The Secret that the step needs to read the source."""
     return next(
-        (kind.secret_ref for kind in (source.objects,) if kind is not None),
+        (kind.secret_ref for kind in (source.objects, source.sql) if kind is not None),
         None,
     )
 
@@ -206,6 +209,8 @@ def _arguments(
     spec = seen.dataset.spec
     anchor = version_named(seen, status.schema_anchor)
     previous = version_named(seen, None if status.latest is None else status.latest.name)
+    if previous is not None and is_erased(previous):
+        previous = None  # there is nothing left to compare with or to add to
     return RefreshArguments(
         dataset=seen.dataset.metadata.name,
         spec=spec,
@@ -216,6 +221,9 @@ def _arguments(
         fingerprint=_fingerprint(seen, status, active, previous),
         contract_hash=contract_hash(spec, None if anchor is None else anchor.metadata.name),
         now=active.since,
+        erased=tuple(
+            item.spec.digest for item in reversed(versions_by_age(seen)) if is_erased(item)
+        )[:MOST_ERASED],
         execution=active.name,
     )
 
@@ -229,7 +237,7 @@ def _drift_references(seen: DatasetObserved) -> list[DatasetVersion]:
         return []
     if rule.version is not None:
         pinned = version_named(seen, rule.version)
-        return [] if pinned is None else [pinned]
+        return [] if pinned is None or is_erased(pinned) else [pinned]
     return [item for item in reversed(versions_by_age(seen)) if is_accepted(item)][:2]
 
 
@@ -240,6 +248,8 @@ def _known(version: DatasetVersion) -> Known:
         rows=version.spec.rows,
         manifest=version.spec.manifest,
         profile=version.spec.profile,
+        # Nothing is added to what was not accepted: the source is read anew.
+        source_read=version.spec.source_read if is_accepted(version) else None,
     )
 
 
@@ -297,7 +307,7 @@ def _keep(
     )
     in_use = version_in_use(read, record, versions_by_age(seen))
     read = read.model_copy(update={"accepted": in_use})
-    return Move(over=_close(seen, read, active, REJECTED if is_rejected(record) else SUCCEEDED))
+    return Move(over=close(seen, read, active, REJECTED if is_rejected(record) else SUCCEEDED))
 
 
 def _is_same(version: DatasetVersion, snapshot: Snapshot) -> bool:
@@ -370,7 +380,7 @@ def _write_record(
     try:
         spec = _record_spec(seen, status, active, execution, snapshot)
     except ValidationError as error:
-        return Move(over=_close(seen, status, active, invalid_result(error).reason))
+        return Move(over=close(seen, status, active, invalid_result(error).reason))
     return Move(create=(dataset_version_body(meta.namespace, free[0], spec),))
 
 
@@ -392,6 +402,7 @@ def _record_spec(
             "violations": [item.to_wire() for item in snapshot.violations[:100]],
             "objects": list(snapshot.objects[:200]),
             "parent": None if status.latest is None else status.latest.name,
+            "predecessor": _predecessor(status),
             "execution": active.name,
             "stepImage": execution.status.image,
             "createdAt": execution.status.ended or active.since,
@@ -399,7 +410,13 @@ def _record_spec(
     )
 
 
-def _close(
+def _predecessor(status: DatasetStatus) -> dict[str, object] | None:
+    """The version in use, which the growth of a new one is measured by."""
+    used = status.accepted
+    return None if used is None else {"name": used.name, "rows": used.rows}
+
+
+def close(
     seen: DatasetObserved, status: DatasetStatus, active: ActiveExecution, outcome: str
 ) -> DatasetStatus:
     """Spend the active cause. A later read that succeeds also meets what the spec had asked for."""

@@ -166,7 +166,21 @@ class Expectation(Model):
 
 
 class Contract(Model):
-    """What makes a version acceptable."""
+    """What makes a version acceptable.
+
+    It is asked of what is trained on. A request to a served model carries features only: the label
+    may be absent there, and so may every column without that role.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("double(self.maxGrowth) >= 1.0", "maxGrowth must be at least 1"),
+            (
+                "!has(self.maxShrink) || double(self.maxShrink) >= 1.0",
+                "maxShrink must be at least 1",
+            ),
+        )
+    )
 
     owner: Short = ""
     """Who answers for this data."""
@@ -178,5 +192,11 @@ class Contract(Model):
         tuple[Expectation, ...], Field(max_length=200, json_schema_extra=map_list("name"))
     ] = ()
     """What the data must satisfy, each with a name."""
+    max_growth: DecimalString = "10"
+    """A version with more than so many times the rows of the version in use waits for approval:
+    Accepted is Unknown with reason GrowthNeedsApproval, and its message says how to approve it."""
+    max_shrink: DecimalString | None = None
+    """A version with so many times fewer rows than the version in use waits likewise. Left out:
+    none waits."""
     drift: DataDrift | None = None
     """How far the distributions may lie from an earlier version's. Left out: as far as they do."""

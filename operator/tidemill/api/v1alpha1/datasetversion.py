@@ -42,7 +42,7 @@ class Violation(Model):
     reason: Annotated[str, Field(max_length=64)]
     """What kind of violation: OutOfRange, UnknownValues, Incomplete, Duplicates, RowCount,
     PatternMismatch, MixedTypes, DuplicateRows, Outliers, Stale, ConditionBroken, MissingColumn,
-    ExtraColumn, TypeChanged."""
+    ExtraColumn, TypeChanged, Drifted, NoReference."""
     severity: Annotated[str, Field(max_length=8)]
     """Fail or Warn."""
     column: Annotated[str, Field(max_length=128)] = ""
@@ -137,6 +137,15 @@ class SourceRead(Model):
     """The Git commit that was read."""
 
 
+class Predecessor(Model):
+    """The version that was in use when another was made."""
+
+    name: Name
+    """The DatasetVersion's name."""
+    rows: int
+    """Its number of rows."""
+
+
 class DatasetVersionSpec(Model):
     """All facts of one snapshot. Never changed."""
 
@@ -185,6 +194,8 @@ class DatasetVersionSpec(Model):
     """How far a database or a repository was read."""
     parent: Name | None = None
     """The version before it."""
+    predecessor: Predecessor | None = None
+    """The accepted version that was in use when it was made: what its growth is measured by."""
     execution: Name
     """The PipelineExecution that made it."""
     step_image: Annotated[str, Field(max_length=512)] = ""
@@ -195,11 +206,37 @@ class DatasetVersionSpec(Model):
     """Anything a person should know of it."""
 
 
+class Approval(Model):
+    """A person's approval."""
+
+    request: Annotated[str, Field(max_length=256)]
+    """The request annotation it was given by."""
+    at: Timestamp
+    """When it was acted on."""
+    of: Annotated[str, Field(max_length=64)]
+    """What was approved: SchemaNeedsApproval, after which its schema is the schema, or
+    GrowthNeedsApproval."""
+
+
+class ContractVerdict(Model):
+    """A verdict that another stands above."""
+
+    reason: Annotated[str, Field(max_length=128)]
+    """Why, as one word."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why, as a sentence."""
+
+
 class DatasetVersionStatus(Status):
     """Whether the snapshot is good, against which contract."""
 
     judged_against: Annotated[str, Field(max_length=64)] | None = None
     """The contract hash the Accepted condition was computed from."""
+    approved: Approval | None = None
+    """The approval that has accepted it, though its schema or its size had asked for one."""
+    contract: ContractVerdict | None = None
+    """What the contract says: it is kept. Present while the version waits for the approval of its
+    growth."""
 
 
 class DatasetVersion(Resource):
