@@ -25,6 +25,7 @@ from tidemill.steps import drift, expectations, predicates
 from tidemill.steps.cuts import cut
 from tidemill.steps.datadocs.publish import publish_docs
 from tidemill.steps.engine import connect, one, quoted
+from tidemill.steps.erase import refuse_erased
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store, join
 from tidemill.steps.parts import (
@@ -99,16 +100,8 @@ def _snapshot(
 ) -> Snapshot:
     spec = arguments.spec
     anchor = _Anchor(connection, store, arguments.anchor, scratch)
-    raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
     base = fetch_base(connection, store, read, arguments.previous, scratch)
-    schema = _schema(connection, spec, [*raw, *base], anchor.schema)
-    written = [write_part(connection, item, schema, scratch) for item in raw]
-    written = grow(connection, spec, read, written, base, schema, scratch)
-    if not any(part.rows for part in written):
-        said = (
-            f"the {len(written)} objects read hold no rows; check the source, or exclude the empty"
-        )
-        raise StepError("EmptyVersion", f"{said} ones")
+    schema, written = _written(connection, spec, read, base, anchor.schema, scratch)
     kept = cut(connection, written, spec, naive(arguments.now), scratch)
     parts = kept.parts
     table = scan_parts([part.file for part in parts])
@@ -119,6 +112,7 @@ def _snapshot(
     labelled = find_window(connection, table, spec, rule, naive(arguments.now), schema)
     violations = _violations(connection, table, arguments, schema, anchor, rows)
     digest = content_digest(connection, table, schema)
+    refuse_erased(digest, arguments.erased)
     logger.info("%d rows, %d violations, %s", rows, len(violations), digest)
     subjects = [
         Subject(item.name, ColumnType(item.type), item.role == Role.FEATURE)
@@ -156,6 +150,25 @@ def _snapshot(
     return publish_docs(
         connection, store, place, arguments, table, rule, schema, snapshot, profiled
     )
+
+
+def _written(
+    connection: duckdb.DuckDBPyConnection,
+    spec: DatasetSpec,
+    read: Reading,
+    base: Sequence[RawObject],
+    anchor: Schema | None,
+    scratch: Path,
+) -> tuple[Schema, list[LocalPart]]:
+    """The schema of all that was read and of what it is added to, and their parts."""
+    raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
+    schema = _schema(connection, spec, [*raw, *base], anchor)
+    new = [write_part(connection, item, schema, scratch) for item in raw]
+    written = grow(connection, spec, read, new, base, schema, scratch)
+    if not any(part.rows for part in written):
+        said = f"the {len(new)} objects read hold no rows; check the source, or exclude the empty"
+        raise StepError("EmptyVersion", f"{said} ones")
+    return schema, written
 
 
 def _schema(

@@ -3,7 +3,7 @@
 from tidemill.api.base import Model
 from tidemill.api.v1alpha1.datacolumns import Slice
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import DataWindow, StoredDocument
+from tidemill.api.v1alpha1.datasetversion import DataWindow, SourceRead, StoredDocument
 from tidemill.api.v1alpha1.trainingjob import BuiltinPipeline, Decision, Gate
 
 
@@ -15,6 +15,8 @@ class Known(Model):
     rows: int
     manifest: StoredDocument
     profile: StoredDocument
+    source_read: SourceRead | None = None
+    """How far the source was read for it, where the next read may go on from there."""
 
 
 class RefreshArguments(Model):
@@ -38,8 +40,25 @@ class RefreshArguments(Model):
     contract_hash: str
     now: str
     """The time maturity is measured at."""
+    erased: tuple[str, ...] = ()
+    """Content digests that must not come back, the newest at most 100."""
     execution: str = ""
     """The PipelineExecution's name, for the version's docs page."""
+
+
+class EraseArguments(Model):
+    """For dataset-erase."""
+
+    dataset: str
+    """The Dataset's name."""
+    store: str
+    """Where its parts and versions lie, as in RefreshArguments."""
+    keep: tuple[str, ...]
+    """The first hex digits of the content digests of all versions that are kept."""
+    erase: tuple[str, ...] = ()
+    """Content digests that a person has named: their bytes go whatever their age."""
+    now: str
+    """When it was claimed; younger objects of no version are left alone."""
 
 
 class TrainArguments(Model):

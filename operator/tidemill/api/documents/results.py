@@ -14,6 +14,7 @@ from tidemill.api.v1alpha1.datasetversion import (
     DataWindow,
     ReadRows,
     SchemaColumn,
+    SourceRead,
     StoredDocument,
     Violation,
 )
@@ -56,16 +57,28 @@ class Snapshot(Model):
     positive_rows: int
     manifest: StoredDocument
     profile: StoredDocument
+    docs: StoredDocument | None = None
+    """The page for people; a step of an earlier release makes none."""
     columns: tuple[SchemaColumn, ...]
     window: DataWindow
     read_rows: ReadRows | None = None
-    docs: StoredDocument | None = None
-    """The page for people; a step of an earlier release makes none."""
     violations: tuple[Violation, ...] = ()
     contract_hash: str
     fingerprint: str
     objects: tuple[str, ...] = ()
     source_changed: str | None = None
+    source_read: SourceRead | None = None
+
+
+class Erased(Model):
+    """Bytes were deleted."""
+
+    kind: Literal["Erased"] = "Erased"
+    version: int = 1
+    objects: int
+    """How many objects."""
+    bytes: int
+    """How many bytes they had."""
 
 
 class Candidate(Model):
@@ -123,7 +136,8 @@ class Published(Model):
 
 
 Result = Annotated[
-    Failure | Unchanged | Snapshot | Candidate | Evaluation | Published, Field(discriminator="kind")
+    Failure | Unchanged | Snapshot | Erased | Candidate | Evaluation | Published,
+    Field(discriminator="kind"),
 ]
 
 RESULT: TypeAdapter[Result] = TypeAdapter(Result)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from tidemill.api.base import Column, KindNames, Model, Resource, Status, map_list, rules
-from tidemill.api.scalars import Cron, Digest, Name, PositiveSeconds, Timestamp
+from tidemill.api.scalars import Cron, Digest, Name, PositiveSeconds, StorageUri, Timestamp
 from tidemill.api.v1alpha1.datacolumns import Columns, Slice, Split
 from tidemill.api.v1alpha1.datacontract import Contract
 from tidemill.api.v1alpha1.datashaping import ExcludedTime, Window
@@ -43,6 +43,12 @@ class DatasetSpec(Model):
                 "!has(self.split) || self.split.by != 'Hash' || has(self.columns.group)"
                 " || (has(self.columns.key) && size(self.columns.key) > 0)",
                 "split by Hash needs columns.group, or else columns.key, to hash",
+            ),
+            (
+                "!has(self.source.sql) || !has(self.source.sql.mode)"
+                " || self.source.sql.mode != 'Upsert'"
+                " || (has(self.columns.key) && size(self.columns.key) > 0)",
+                "source.sql.mode Upsert needs columns.key: rows of equal key replace one another",
             ),
         )
     )
@@ -83,6 +89,8 @@ class VersionSummary(Model):
     """Its content digest."""
     rows: int = 0
     """Its number of rows."""
+    docs: StorageUri | None = None
+    """Where its docs page lies: one HTML file, for any browser."""
 
 
 class ActiveExecution(Model):
@@ -91,7 +99,7 @@ class ActiveExecution(Model):
     name: Name
     """The PipelineExecution's name."""
     cause: Annotated[str, Field(max_length=32)]
-    """Spec, Manual, Drift, NewData, Retry or Schedule."""
+    """Spec, Manual, Drift, NewData, Retry or Schedule; Erase or Collect, which read nothing."""
     key: Annotated[str, Field(max_length=128)]
     """What tells this cause from others of its kind."""
     since: Timestamp
@@ -104,7 +112,7 @@ class HandledCause(Model):
     """The newest spent cause of one kind."""
 
     cause: Annotated[str, Field(max_length=32)]
-    """Spec, Manual, Drift, NewData, Retry or Schedule."""
+    """Spec, Manual, Drift, NewData, Retry or Schedule; Erase or Collect, which read nothing."""
     key: Annotated[str, Field(max_length=128)]
     """What tells it from others of its kind."""
     at: Timestamp
@@ -128,7 +136,7 @@ class DatasetStatus(Status):
     schema_anchor: Name | None = None
     """The DatasetVersion whose schema is the schema."""
     active: ActiveExecution | None = None
-    """The refresh that is under way."""
+    """The refresh that is under way, or the run that deletes bytes."""
     handled: HandledCauses = ()
     """The newest spent cause of each kind."""
     last_tick: Timestamp | None = None
@@ -139,6 +147,8 @@ class DatasetStatus(Status):
     """When the source was last seen to have changed."""
     fingerprint: Annotated[str, Field(max_length=128)] | None = None
     """What the source looked like at the last read; unchanged means nothing to read."""
+    pruned: int | None = None
+    """Versions whose records left by versionHistoryLimit since their bytes were last collected."""
     request: Annotated[str, Field(max_length=256)] | None = None
     """The newest request annotation that was answered."""
 
@@ -154,10 +164,20 @@ class Dataset(Resource):
         columns=(
             Column(name="Ready", path='.status.conditions[?(@.type=="Ready")].status'),
             Column(name="Reason", path='.status.conditions[?(@.type=="Ready")].reason'),
+            Column(name="Fresh", path='.status.conditions[?(@.type=="Fresh")].status'),
             Column(name="Version", path=".status.accepted.name"),
             Column(name="Rows", path=".status.accepted.rows", type="integer"),
-            Column(name="Latest", path=".status.latest.name", wide=True),
             Column(name="Read", path=".status.lastRead", type="date"),
+            Column(
+                name="Source",
+                path='.status.conditions[?(@.type=="SourceAvailable")].reason',
+                wide=True,
+            ),
+            Column(name="Changed", path=".status.sourceChanged", type="date", wide=True),
+            Column(name="Latest", path=".status.latest.name", wide=True),
+            Column(
+                name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True
+            ),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )

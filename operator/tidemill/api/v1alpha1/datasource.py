@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from tidemill.api.base import SET_LIST, Model, Ref, rules
-from tidemill.api.scalars import Short, StorageUri
+from tidemill.api.scalars import ColumnName, Short, StorageUri
 
 
 class NewestBy(StrEnum):
@@ -40,7 +40,51 @@ class ObjectsSource(Model):
     """A file by https of more bytes than this, as it comes or unpacked, is refused."""
 
 
-SOURCES = ("objects",)
+class SqlMode(StrEnum):
+    """How much of a table is read each time."""
+
+    FULL = "Full"
+    APPEND = "Append"
+    UPSERT = "Upsert"
+
+
+class SqlSource(Model):
+    """A table or a query of any database that SQLAlchemy speaks to and the step image has a driver
+    for: PostgreSQL, MariaDB and MySQL. It is read in a read-only transaction."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[has(self.query), has(self.table)].filter(x, x).size() == 1",
+                "set exactly one of query and table",
+            ),
+            (
+                "!has(self.mode) || self.mode == 'Full' || has(self.watermark)",
+                "modes Append and Upsert need a watermark: a column that grows",
+            ),
+        )
+    )
+
+    secret_ref: Ref
+    """A Secret of this namespace that holds the database's URL, such as
+    postgresql://user:password@host:5432/database?sslmode=verify-full or mysql://..."""
+    url_key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", max_length=64)] = "url"
+    """The Secret's key that holds the URL. The kubeflow engine knows only `url`."""
+    query: Annotated[str, Field(min_length=1, max_length=16384)] | None = None
+    """One SELECT, in the database's own SQL."""
+    table: Annotated[str, Field(pattern=r"^[^\s;]+$", max_length=256)] | None = None
+    """A table or view, such as flights or harbour.flights."""
+    mode: SqlMode = SqlMode.FULL
+    """Full reads all rows each time; Append only those above the last watermark, and adds them;
+    Upsert does too, and lets them replace those of the same columns.key. Where rows have gone, or
+    have appeared below the last watermark, all is read once more."""
+    watermark: ColumnName | None = None
+    """A column that grows with each row that is added (Append) or written (Upsert): a number, a
+    time, or text that sorts. Its maximum and the number of rows tell whether there is anything to
+    read; without one, Full reads each time."""
+
+
+SOURCES = ("objects", "sql")
 """The fields of Source: one of them is set."""
 _EXACTLY_ONE = (
     f"[{', '.join(f'has(self.{name})' for name in SOURCES)}].filter(x, x).size() == 1",
@@ -54,4 +98,6 @@ class Source(Model):
     model_config = ConfigDict(json_schema_extra=rules(_EXACTLY_ONE))
 
     objects: ObjectsSource | None = None
-    """Objects in an object store."""
+    """Objects in an object store, or one file of a web server."""
+    sql: SqlSource | None = None
+    """A table or a query of a SQL database."""

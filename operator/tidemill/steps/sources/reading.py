@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tidemill.api.v1alpha1.datasetversion import SourceRead
+
 EXCLUDE = "mend it, or list it in source.objects.exclude"
 
 
@@ -41,6 +43,15 @@ class Reading:
     files: Sequence[SourceFile]
     advice: str = EXCLUDE
     """What to do about a file that cannot be read."""
+    record: SourceRead | None = None
+    """How far it was read, for the next read to go on from."""
+    adds: bool = False
+    """The files hold only what is new since the version before, which is added to."""
+    replaces: bool = False
+    """Rows of equal key replace one another: the one with the largest `newest_by` stays."""
+    newest_by: str | None = None
+    replaced: int | None = None
+    """How many rows of the version before are no more what they were at the source."""
 
 
 class Source(Protocol):
@@ -49,5 +60,7 @@ class Source(Protocol):
     def look(self) -> Look:
         """Say how it looks now, by one cheap request. Raises StepError."""
 
-    def read(self, scratch: Path) -> Reading:
-        """Read it into files below `scratch`, unchanged while they were read. Raises StepError."""
+    def read(self, scratch: Path, *, whole: bool = False) -> Reading:
+        """Read it into files below `scratch`, unchanged while they were read. `whole` asks for
+        all, also where only what is new would do. Raises StepError.
+        """

@@ -49,7 +49,7 @@ class Storage:
         self._sighting = sight(self._store, self._spec)
         return Look(self._sighting.fingerprint, self._sighting.changed)
 
-    def read(self, scratch: Path) -> Reading:
+    def read(self, scratch: Path, *, whole: bool = False) -> Reading:
         """Download those that were seen."""
         seen = self._sighting or sight(self._store, self._spec)
         read, files = fetch(self._store, seen, scratch)

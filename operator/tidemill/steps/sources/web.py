@@ -88,7 +88,7 @@ class Web:
         with self._client.ask("GET", self._uri, private=credential()) as answer:
             return _seen(answer)  # and hang up: the body is not wanted
 
-    def read(self, scratch: Path) -> Reading:
+    def read(self, scratch: Path, *, whole: bool = False) -> Reading:
         """Fetch it; once more if it was written meanwhile, after that it is SourceChanged."""
         suffix = suffix_of(self._name).removesuffix(".gz")
         target = scratch / f"object-0{suffix}"

@@ -1,0 +1,1 @@
+"""Real servers for tests, from Debian's packages: started in seconds, gone at the end."""
