@@ -49,6 +49,8 @@ class Facts:
     """Stable's ControllerRevision is gone, and its Deployment too."""
     routed: Condition | None
     monitored: Condition
+    untrusted: Condition | None = None
+    """What serves has learned from revoked data."""
 
 
 def conditions(facts: Facts) -> tuple[Condition, ...]:
@@ -65,6 +67,8 @@ def conditions(facts: Facts) -> tuple[Condition, ...]:
     ]
     if facts.routed is not None:
         found.append(facts.routed)
+    if facts.untrusted is not None:
+        found.append(facts.untrusted)
     stalled = _stalled(facts)
     if stalled is not None:
         return (*found, stalled)

@@ -5,12 +5,14 @@ something else than before, that status is claimed and nothing else is done. Oth
 are derived from it: revisions, Deployments, Services and the route.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tidemill.api.base import Condition, ConditionStatus
 from tidemill.api.reasons import Reason
-from tidemill.api.v1alpha1.modeldeployment import ModelDeploymentStatus
+from tidemill.api.v1alpha1.modeldeployment import ModelDeploymentStatus, RevisionStatus
+from tidemill.api.v1alpha1.modelversion import ModelVersion
 from tidemill.core import monitor
 from tidemill.core.candidates import Choice, choose
 from tidemill.core.conditions import condition, find, merge, rfc3339
@@ -247,6 +249,7 @@ def _reported(observed: Observed, course: _Course) -> ModelDeploymentStatus:
         stable=pods,
         revision_missing=is_lost(observed, status),
         routed=_routed(observed, status),
+        untrusted=_untrusted(observed.versions, stable),
         monitored=monitor.monitored(
             status,
             deployment.spec.monitoring,
@@ -276,6 +279,21 @@ def _reported(observed: Observed, course: _Course) -> ModelDeploymentStatus:
             ),
         }
     )
+
+
+def _untrusted(versions: Iterable[ModelVersion], stable: RevisionStatus | None) -> Condition | None:
+    """What serves has learned from data that were revoked: told, and left to a person."""
+    name = None if stable is None else stable.model_version
+    for version in versions:
+        told = find(version.status.conditions, "Approved")
+        tainted = told is not None and told.reason == Reason.DATA_REVOKED
+        if version.metadata.name == name and told is not None and tainted:
+            said = (
+                f"{told.message} ModelVersion {name} goes on serving; train and approve another"
+                " one, or name an older one in spec.model."
+            )
+            return condition("DataTrusted", False, Reason.DATA_REVOKED, said)
+    return None
 
 
 def _routed(observed: Observed, status: ModelDeploymentStatus) -> Condition | None:

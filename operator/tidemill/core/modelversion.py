@@ -2,7 +2,8 @@
 
 A model is judged once by its TrainingJob's gates. When the gates change, the newest model of the
 job is judged again from what was measured; older ones keep their verdict, and so does an approved
-one that serves. A person's approval of a digest stands above the gates.
+one that serves. A person's approval of a digest stands above the gates, and a revocation of the
+data it has learned from above all: a ModelDeployment that serves it says so and goes on serving.
 """
 
 from tidemill.api.base import Condition
@@ -21,6 +22,7 @@ def plan_modelversion(seen: ModelVersionObserved) -> Plan:
     if model.metadata.deletion_timestamp is not None:
         return Plan()
     approved, against, gates = _judge(seen)
+    approved = _tainted(seen) or approved
     generation = model.metadata.generation
     status = model.status.model_copy(
         update={
@@ -38,6 +40,17 @@ def plan_modelversion(seen: ModelVersionObserved) -> Plan:
     before = [item for item in model.status.conditions if item.type != "Ready"]
     after = [item for item in status.conditions if item.type != "Ready"]
     return Plan(status=status.to_wire(), events=tell(before, after))
+
+
+def _tainted(seen: ModelVersionObserved) -> Condition | None:
+    """Not approved, whatever gates or persons say, once its data were revoked; that stays so."""
+    before = c.find(seen.model.status.conditions, "Approved")
+    if before is not None and before.reason == Reason.DATA_REVOKED:
+        return before
+    if seen.revoked_data is None:
+        return None
+    said = f"DatasetVersion {seen.revoked_data}, which it has learned from, was revoked."
+    return c.condition("Approved", False, Reason.DATA_REVOKED, said)
 
 
 _Judged = tuple[Condition, str | None, tuple[GateResult, ...]]

@@ -61,7 +61,7 @@ def read_request(
     text = metadata.annotations.get(REQUEST_ANNOTATION, "")[:MAX_TEXT]
     if not text or text == answered:
         return None
-    parsed = _parse(text)
+    parsed = parse_request(text)
     if parsed is None:
         form = "<verb>[/<target>]@<RFC 3339 time>, such as refresh@2026-01-31T05:00:00Z"
         return _ignored(text, f"it is not of the form {form}")
@@ -73,7 +73,8 @@ def _ignored(text: str, why: str) -> Ignored:
     return Ignored(text=text, message=f"Request {text!r} was ignored: {why}.")
 
 
-def _parse(text: str) -> Request | None:
+def parse_request(text: str) -> Request | None:
+    """What a text asks for, however old; None if it is not of the form of a request."""
     found = _FORM.match(text)
     if found is None:
         return None

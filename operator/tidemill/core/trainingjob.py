@@ -36,6 +36,7 @@ from tidemill.core.retraining import (
     answer_triggers,
     started_today,
 )
+from tidemill.core.revocation import is_revoked
 from tidemill.core.run import (
     APPROVED,
     JUDGED,
@@ -284,6 +285,8 @@ def _data(seen: TrainingJobObserved) -> tuple[Data | None, str]:
         return None, f"DatasetVersion {ref.version} is of Dataset {made_by}, not of {ref.name}."
     if ref.version is not None and not is_accepted(version):
         return None, f"DatasetVersion {ref.version} is not accepted."
+    if is_revoked(version):
+        return None, f"DatasetVersion {version.metadata.name} was revoked."
     return Data(
         name=version.metadata.name,
         digest=version.spec.digest,

@@ -25,6 +25,14 @@ def dataset_refresh(arguments: str, tidemill_result_uri: str) -> None:
 
 
 @_component
+def dataset_erase(arguments: str, tidemill_result_uri: str) -> None:
+    """Delete the bytes of a Dataset's versions that are not kept."""
+    from tidemill.steps.outcome import run
+
+    run("dataset-erase", arguments, tidemill_result_uri)
+
+
+@_component
 def train_tabular(arguments: str, tidemill_result_uri: str) -> None:
     """Train a candidate on the rows before the test."""
     from tidemill.steps.outcome import run

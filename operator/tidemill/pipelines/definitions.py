@@ -28,6 +28,14 @@ def dataset_refresh(arguments: str, tidemill_result_uri: str) -> None:
     )
 
 
+@_pipeline(name="dataset-erase", description="Deletes the bytes of versions that are not kept")
+def dataset_erase(arguments: str, tidemill_result_uri: str) -> None:
+    """`arguments` is JSON of api.documents.arguments.EraseArguments."""
+    _uncached(
+        components.dataset_erase(arguments=arguments, tidemill_result_uri=tidemill_result_uri)
+    )
+
+
 @_pipeline(name="train-tabular", description="Trains a candidate on a DatasetVersion")
 def train_tabular(arguments: str, tidemill_result_uri: str) -> None:
     """`arguments` is JSON of api.documents.arguments.TrainArguments."""
@@ -44,4 +52,4 @@ def evaluate(arguments: str, tidemill_result_uri: str) -> None:
     )
 
 
-PIPELINES = (dataset_refresh, train_tabular, evaluate)
+PIPELINES = (dataset_refresh, dataset_erase, train_tabular, evaluate)

@@ -40,7 +40,10 @@ _REFERENCES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("ModelVersion", ("status", "candidate", "modelVersion")),
     ),
     "DatasetVersion": (("Dataset", ("spec", "datasetRef", "name")),),
-    "ModelVersion": (("TrainingJob", ("spec", "trainingJobRef", "name")),),
+    "ModelVersion": (
+        ("TrainingJob", ("spec", "trainingJobRef", "name")),
+        ("DatasetVersion", ("spec", "datasetVersion")),
+    ),
 }
 
 Wake = Callable[[Key, bool], None]
@@ -103,7 +106,9 @@ class Wakes:
         keys += self._store.referrers(change.key._replace(name=ANY))
         yield from self._deciders(keys)
         records = [key for key in keys if key.kind in RECORDS]
-        if _asked(change.before) == _asked(change.after):  # only status moved: the newest will do
+        if change.key.kind == "DatasetVersion":  # its models ask only whether it was revoked
+            records = records if _revoked(change.before) != _revoked(change.after) else []
+        elif _asked(change.before) == _asked(change.after):  # only status moved: newest will do
             records = self._newest(records)
         yield from records
 
@@ -121,6 +126,10 @@ class Wakes:
 
 def _by_person(change: Change) -> bool:
     return change.after is not None and _asked(change.before) != _asked(change.after)
+
+
+def _revoked(record: Record | None) -> bool:
+    return record is not None and ("Revoked", "True") in record.conditions
 
 
 def _asked(record: Record | None) -> tuple[int, str] | None:

@@ -11,6 +11,7 @@ StoreUnavailable (transient), StoreAccessDenied, ArtifactMissing and ArtifactDam
 """
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ from tidemill.steps.failures import StepError
 if TYPE_CHECKING:
     from obstore import Attributes
     from obstore.store import ClientConfig, RetryConfig
+
+logger = logging.getLogger(__name__)
 
 ARTIFACTS = ""
 SOURCE = "SOURCE_"
@@ -310,6 +313,15 @@ class Store:
             uri = join(prefix, f"{stem}-{digest.removeprefix('sha256:')[:12]}{dot}{suffix}")
             self.write_once(uri, data)
         return StoredDocument(uri=uri, digest=digest)
+
+    def delete(self, uri: str) -> None:
+        """Delete an object; one that is not there is fine."""
+        client, path = self._at(uri)
+        with self._reaching(uri):
+            try:
+                obstore.delete(client, path)
+            except (FileNotFoundError, raised.NotFoundError):
+                logger.debug("%s was gone already", plain(uri))
 
     def upload_part(self, uri: str, path: Path) -> None:
         """Write a file whose name says what is in it; what is there already is not sent again."""

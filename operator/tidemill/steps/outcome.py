@@ -17,7 +17,12 @@ import duckdb
 from pydantic import ValidationError
 
 from tidemill.api.base import Model
-from tidemill.api.documents.arguments import EvaluateArguments, RefreshArguments, TrainArguments
+from tidemill.api.documents.arguments import (
+    EraseArguments,
+    EvaluateArguments,
+    RefreshArguments,
+    TrainArguments,
+)
 from tidemill.api.documents.results import MAX_BYTES, Published
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store, first_line
@@ -32,6 +37,12 @@ def _refresh(arguments: str, scratch: Path) -> Model:
     from tidemill.steps.refresh import refresh
 
     return refresh(_parsed(RefreshArguments, arguments), scratch)
+
+
+def _erase(arguments: str, scratch: Path) -> Model:
+    from tidemill.steps.erase import erase
+
+    return erase(_parsed(EraseArguments, arguments))
 
 
 def _train(arguments: str, scratch: Path) -> Model:
@@ -49,6 +60,7 @@ def _evaluate(arguments: str, scratch: Path) -> Model:
 # Each imports its libraries when it is called: a refresh needs no LightGBM.
 _STEPS: Mapping[str, Callable[[str, Path], Model]] = {
     "dataset-refresh": _refresh,
+    "dataset-erase": _erase,
     "train-tabular": _train,
     "evaluate": _evaluate,
 }

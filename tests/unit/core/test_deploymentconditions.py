@@ -109,6 +109,14 @@ CASES: dict[str, tuple[Facts, dict[str, tuple[str, str, str]]]] = {
             "Reconciling": ("", "", ""),
         },
     ),
+    "what serves has learned from revoked data, and serves on": (
+        replace(DONE, untrusted=condition("DataTrusted", False, "DataRevoked", "It was revoked.")),
+        {
+            "Ready": ("True", "Serving", "m1 serves."),
+            "DataTrusted": ("False", "DataRevoked", "It was revoked."),
+            "Stalled": ("", "", ""),
+        },
+    ),
     "a rollout by spec is reconciling": (
         replace(DONE, status=rolling(from_git=True), move=waiting()),
         {"Ready": ("True", "", ""), "Reconciling": ("True", "StepHolding", "As it stands.")},

@@ -106,6 +106,24 @@ CASES: dict[str, tuple[ModelVersionObserved, str, str, str]] = {
         "GatesMissed",
         "As the gates say.",
     ),
+    "its data were revoked": (
+        replace(HEALTHY, revoked_data="flights-0001"),
+        "False",
+        "DataRevoked",
+        "DatasetVersion flights-0001, which it has learned from, was revoked.",
+    ),
+    "its data were revoked while it serves": (
+        replace(HEALTHY, revoked_data="flights-0001", serving=True),
+        "False",
+        "DataRevoked",
+        "DatasetVersion flights-0001, which it has learned from, was revoked.",
+    ),
+    "a person approves it although its data were revoked": (
+        replace(REFUSED, approval=ASKED, revoked_data="flights-0001"),
+        "False",
+        "DataRevoked",
+        "DatasetVersion flights-0001, which it has learned from, was revoked.",
+    ),
     "an imported model": (
         replace(
             FRESH,

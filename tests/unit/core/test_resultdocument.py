@@ -48,8 +48,8 @@ REFUSED: dict[str, tuple[bytes | None, str, str]] = {
     "of no known kind": (
         b'{"kind": "Surprise"}', "ResultInvalid",
         f"The result document {URI} is not valid: it: Input tag 'Surprise' found using 'kind' does"
-        " not match any of the expected tags: 'Failure', 'Unchanged', 'Snapshot', 'Candidate',"
-        " 'Evaluation', 'Published'."),
+        " not match any of the expected tags: 'Failure', 'Unchanged', 'Snapshot', 'Erased',"
+        " 'Candidate', 'Evaluation', 'Published'."),
     "with a digest that is none": (
         b'{"kind": "Published", "artifacts": {"m": {"uri": "s3://a/b", "digest": "x"}}}',
         "ResultInvalid",

@@ -136,6 +136,25 @@ CASES: dict[str, tuple[Body, set[str]]] = {
 }
 
 
+def test_a_revoked_version_concerns_all_that_learned_from_it() -> None:
+    store, keys = Store(references), list[Key]()
+    for number in (1, 2):
+        learned = {"trainingJobRef": {"name": "learn"}, "datasetVersion": "tides-1"}
+        store.put(own("ModelVersion", f"learn-{number}", spec=learned))
+    store.put(OLD_VERSION)
+    Wakes(store, lambda key, urgent: keys.append(key))
+    conditions = [{"type": "Revoked", "status": "True"}]
+    store.put({**touched(OLD_VERSION), "status": {"conditions": conditions}})
+    assert {"ModelVersion/learn-1", "ModelVersion/learn-2"} <= named(*keys)
+
+    keys.clear()
+    again = touched(OLD_VERSION)
+    again["metadata"]["resourceVersion"] = "60"
+    store.put({**again, "status": {"conditions": [*conditions, {"type": "X", "status": "True"}]}})
+
+    assert named(*keys) == {"DatasetVersion/tides-1"}
+
+
 @pytest.mark.parametrize(("body", "woken"), CASES.values(), ids=CASES)
 def test_a_change_wakes(body: Body, woken: set[str]) -> None:
     store, keys = Store(references), list[Key]()

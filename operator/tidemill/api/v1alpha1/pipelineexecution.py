@@ -32,6 +32,7 @@ class BuiltinIR(StrEnum):
     """The pipelines that come with Tidemill."""
 
     DATASET_REFRESH = "dataset-refresh"
+    DATASET_ERASE = "dataset-erase"
     TRAIN_TABULAR = "train-tabular"
     EVALUATE = "evaluate"
 

@@ -14,8 +14,9 @@ async def gather(body: Body, sight: Sight) -> ModelVersionObserved:
     model = ModelVersion.parse(body)
     meta, index, ref = model.metadata, sight.index, model.spec.training_job_ref
     found = None if ref is None else index.get("TrainingJob", meta.namespace, ref.name)
+    revoked = _revoked_data(index, model)
     if ref is None or found is None:
-        return ModelVersionObserved(now=sight.now, model=model)
+        return ModelVersionObserved(now=sight.now, model=model, revoked_data=revoked)
     job = TrainingJob.parse(found)
     request = read_request(job.metadata, answered=None, now=sight.now, verbs=VERBS)
     asked = isinstance(request, Request) and request.verb == "approve"
@@ -25,8 +26,18 @@ async def gather(body: Body, sight: Sight) -> ModelVersionObserved:
         job=job,
         newest=_newest(index, meta.namespace, ref.name) == meta.name,
         serving=_serves(index, meta.namespace, meta.name),
+        revoked_data=revoked,
         approval=request if asked and isinstance(request, Request) else None,
     )
+
+
+def _revoked_data(index: Index, model: ModelVersion) -> str | None:
+    """The DatasetVersion it has learned from, if that was revoked."""
+    name = model.spec.dataset_version
+    body = None if name is None else index.get("DatasetVersion", model.metadata.namespace, name)
+    held = [] if body is None else (body.get("status") or {}).get("conditions") or []
+    tainted = any(item["type"] == "Revoked" and item["status"] == "True" for item in held)
+    return name if tainted else None
 
 
 def _newest(index: Index, namespace: str, job: str) -> str | None:
