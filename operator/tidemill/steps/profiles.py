@@ -1,8 +1,10 @@
 """Profiles: histograms over bins that are fixed from then on, and each one's noise floor.
 
 Counting is written once, as narwhals lazy frames, and runs out of core on DuckDB; what memory it
-takes depends on columns, bins and hours covered, not on rows. Only edges and approximate counts
-of different values are asked of DuckDB itself, which has sketches for both.
+takes depends on columns, bins and hours covered, not on rows. A column of at most 4,096 different
+values is counted value by value (and hour by hour where that stays small) in one scan, from which
+all else follows exactly. Of others DuckDB is asked for edges, which it finds by a sketch where
+there are more than a million values; and of all for approximate counts of different values.
 
 Numbers are compared as float32, which is what a model and its server see; edges are float32
 values. An empty text is a missing one, as in a model's input.
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 
 from tidemill.api.documents.profile import MAX_BINS, FeatureProfile, Profile, ValueType
 from tidemill.core.drift import js_distance
+from tidemill.steps import values
 from tidemill.steps.engine import one, quoted, single_threaded, text
 from tidemill.steps.schema import ColumnType
 from tidemill.steps.windows import rfc3339
@@ -39,9 +42,14 @@ _EXACT_ROWS = 1_000_000
 _LONGEST_VALUE = 256
 _RARE_MOST = 10_000
 _RARE_BYTES = 131072
+_MANY = 4096
+"""A column of so many different values, or fewer, is counted value by value."""
+_MOST_GROUPS = 4_000_000
+"""Values are told apart by hour where that makes no more groups than this."""
 _HOUR = "hour of the data"
 _BIN = "bin"
 _COUNT = "count"
+_Facts = dict[tuple[str, str], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +76,17 @@ def profile(
     hours = 0 if start is None else int((end - start).total_seconds() // 3600) + 1
     view = _View(connection, table, event_time, start, subjects)
     distinct = view.distinct_counts()
-    facts = view.facts()
+    counted = {
+        item.name: view.by_value(item, distinct[item.name], min(rows, hours * distinct[item.name]))
+        for item in subjects
+    }
+    facts = view.facts([item for item in subjects if counted[item.name] is None])
     texts = sum(1 for item in subjects if item.kind is ColumnType.STRING and item.feature)
     budget = _RARE_BYTES // max(texts, 1)
     found = tuple(
-        _text(view, item, facts, distinct[item.name], hours, budget)
+        _text(view, item, counted[item.name], facts, distinct[item.name], hours, budget)
         if item.kind is ColumnType.STRING
-        else _number(view, item, facts, distinct[item.name], rows, hours)
+        else _number(view, item, counted[item.name], facts, distinct[item.name], rows, hours)
         for item in subjects
     )
     return Profile(
@@ -94,14 +106,6 @@ def _as_number(item: Subject) -> str:
     if item.kind is ColumnType.BOOLEAN:
         return f"CAST(CAST({column} AS INTEGER) AS DOUBLE)"
     return f"CAST(TRY_CAST({column} AS FLOAT) AS DOUBLE)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """Few values in order, and the counts of each by hour."""
-
-    values: list[Any]
-    grid: dict[str, Any]
 
 
 class _View:
@@ -149,10 +153,10 @@ class _View:
         row = one(self.connection, f"SELECT {counts} FROM {self.sql}")
         return dict(zip((item.name for item in self.subjects), row, strict=True))
 
-    def facts(self) -> dict[tuple[str, str], float | None]:
+    def facts(self, subjects: Sequence[Subject]) -> _Facts:
         """(column, fact) -> value: missing of all; minimum, maximum, mean, deviation of numbers."""
         wanted: dict[tuple[str, str], nw.Expr] = {}
-        for item in self.subjects:
+        for item in subjects:
             column = nw.col(self.column(item))
             wanted[item.name, "missing"] = column.null_count()
             if item.kind is not ColumnType.STRING:
@@ -169,19 +173,16 @@ class _View:
             for key, value in zip(wanted, row, strict=True)
         }
 
-    def by_value(self, item: Subject) -> _Values | None:
-        """How often each value came in each hour, if there are few values; in one scan."""
-        frame = (
-            self.lazy.group_by(_HOUR, self.column(item)).agg(nw.len().alias(_COUNT)).collect()
-        ).to_arrow()
-        found = frame.filter(frame[self.column(item)].is_valid())
-        values = found[self.column(item)]
-        different = sorted(pc.unique(values).to_pylist())
-        if len(different) > _FEW:
+    def by_value(self, item: Subject, distinct: int, groups: float) -> values.Values | None:
+        """How often each value came, in each hour if that makes few groups; in one scan. None
+        where there may be too many values.
+        """
+        if distinct > _MANY:
             return None
-        places = pc.index_in(values, pa.array(different, values.type))
-        grid = {_HOUR: found[_HOUR], _BIN: places, _COUNT: found[_COUNT]}
-        return _Values(different, grid)
+        name, by_hour = self.column(item), groups <= _MOST_GROUPS
+        keys = [_HOUR, name] if by_hour else [name]
+        frame = self.lazy.group_by(*keys).agg(nw.len().alias(_COUNT)).collect().to_arrow()
+        return values.read(frame, name, _COUNT, _HOUR if by_hour else None)
 
     def quantiles(self, item: Subject, size: int) -> list[float]:
         """The inner 24-quantiles; of more than a million values by a sketch, on one thread so
@@ -194,7 +195,7 @@ class _View:
             (found,) = one(
                 self.connection, f"SELECT {function}({column}, {shares}) FROM {self.sql}"
             )
-        return [float(np.float32(value)) for value in found or ()]
+        return list(found or ())
 
     def counts(self, where: nw.Expr, bin_of: nw.Expr) -> dict[str, Any]:
         """Hour, bin and count of every bin of every hour that has any."""
@@ -256,35 +257,63 @@ def _category_of(column: nw.Expr, base: FeatureProfile) -> nw.Expr:
 def _number(
     view: _View,
     item: Subject,
-    facts: Mapping[tuple[str, str], float | None],
+    counted: values.Values | None,
+    facts: _Facts,
     distinct: int,
     rows: int,
     hours: int,
 ) -> FeatureProfile:
-    few = view.by_value(item) if distinct <= 2 * _FEW else None
-    least, missing = facts[item.name, "minimum"], int(facts[item.name, "missing"] or 0)
-    if few is not None:
-        edges = tuple(few.values[1:])
-        grid = _Grid(few.grid, len(edges) + 1)
+    known = _facts_of(item, facts) if counted is None else _facts_by_value(counted)
+    if counted is not None and len(counted.values) <= _FEW:
+        distinct, edges = len(counted.values), tuple(counted.values[1:])
     else:
-        found = sorted(set(view.quantiles(item, rows - missing)))
-        edges = tuple(edge for edge in found if least is None or edge > least)
+        size = rows - int(known["missing"] or 0)
+        found = view.quantiles(item, size) if counted is None else counted.quantiles(MAX_BINS)
+        found = [float(np.float32(value)) for value in found]
+        least = known["minimum"]
+        edges = tuple(edge for edge in sorted(set(found)) if least is None or edge > least)
+    if counted is not None and counted.hours is not None:
+        places = np.searchsorted(np.array(edges), counted.values, side="right")
+        grid = _Grid(_groups(counted, places), len(edges) + 1)
+    else:
         column = nw.col(view.column(item))
-        place = _bin_of(column, edges) if edges else (column * 0).cast(nw.Int64)
-        grid = _Grid(view.counts(~column.is_null(), place), len(edges) + 1)
+        grid = _Grid(view.counts(~column.is_null(), _bin_of(column, edges)), len(edges) + 1)
     return FeatureProfile(
         name=item.name,
         type=ValueType.NUMBER,
         edges=edges,
         counts=grid.total,
-        missing=missing,
-        minimum=least,
-        maximum=facts[item.name, "maximum"],
-        mean=_short(facts[item.name, "mean"]),
-        deviation=_short(facts[item.name, "deviation"]),
-        distinct=len(few.values) if few is not None else distinct,
+        missing=int(known["missing"] or 0),
+        minimum=known["minimum"],
+        maximum=known["maximum"],
+        mean=_short(known["mean"]),
+        deviation=_short(known["deviation"]),
+        distinct=distinct,
         noise_floor=grid.floors(hours) if item.feature else {},
     )
+
+
+def _facts_of(item: Subject, facts: _Facts) -> dict[str, float | None]:
+    return {fact: value for (name, fact), value in facts.items() if name == item.name}
+
+
+def _facts_by_value(counted: values.Values) -> dict[str, float | None]:
+    found = counted.values
+    return {
+        "missing": counted.missing,
+        "minimum": found[0] if found else None,
+        "maximum": found[-1] if found else None,
+        "mean": counted.mean,
+        "deviation": counted.deviation,
+    }
+
+
+def _groups(counted: values.Values, bins: NDArray[np.int64]) -> dict[str, Any]:
+    """Hour, bin and count of each group, from the bin of each value; -1 is none."""
+    places = bins[counted.places]
+    kept = places >= 0
+    hours = np.zeros(0, dtype=np.int64) if counted.hours is None else counted.hours[kept]
+    return {_HOUR: hours, _BIN: places[kept], _COUNT: counted.counts[kept]}
 
 
 def _short(value: float | None) -> float | None:
@@ -292,51 +321,71 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.9g}")
 
 
-def _text(
-    view: _View,
-    item: Subject,
-    facts: Mapping[tuple[str, str], float | None],
-    distinct: int,
-    hours: int,
-    budget: int,
-) -> FeatureProfile:
+def _most_frequent(view: _View, item: Subject, counted: values.Values | None) -> list[str]:
+    """The most frequent texts that are not too long, the most frequent first."""
+    most = _RARE_MOST + MAX_BINS
+    if counted is not None:
+        pairs = zip(counted.values, counted.totals.tolist(), strict=True)
+        short = [(-count, text_) for text_, count in pairs if len(text_) <= _LONGEST_VALUE]
+        return [text_ for _, text_ in sorted(short)[:most]]
     name = view.column(item)
     column = nw.col(name)
-    most = (
+    return (
         view.lazy.filter(~column.is_null() & (column.str.len_chars() <= _LONGEST_VALUE))
         .group_by(name)
         .agg(nw.len().alias(_COUNT))
         .sort(_COUNT, name, descending=[True, False])
-        .head(_RARE_MOST + MAX_BINS)
+        .head(most)
         .collect()
+        .get_column(name)
+        .to_list()
     )
-    values: list[str] = most.get_column(name).to_list()
-    categories, others = values[: MAX_BINS - 1], values[MAX_BINS - 1 :]
+
+
+def _text(
+    view: _View,
+    item: Subject,
+    counted: values.Values | None,
+    facts: _Facts,
+    distinct: int,
+    hours: int,
+    budget: int,
+) -> FeatureProfile:
+    found = _most_frequent(view, item, counted)
+    categories, others = found[: MAX_BINS - 1], found[MAX_BINS - 1 :]
     if not item.feature and distinct > _RARE_MOST // 10:
         others = []
     rare = _within(others, budget)
-    known = column.is_in([*categories, *rare]) if rare else column.is_in(categories)
-    top = (
-        nw.when(column.is_in(categories)).then(column).otherwise(nw.lit(None))
-        if categories
-        else column
-    )
-    found: dict[str, Any] = {_HOUR: [], _BIN: [], _COUNT: []}
-    if categories:
-        found = view.counts(known, top)
-        places = pc.index_in(found[_BIN], pa.array(categories, found[_BIN].type))
-        found[_BIN] = pc.fill_null(places, len(categories))
-    grid = _Grid(found, len(categories) + bool(rare))
+    places = {value: place for place, value in enumerate(categories)}
+    places |= dict.fromkeys(rare, len(categories))
+    if counted is not None and counted.hours is not None:
+        bins = np.array([places.get(value, -1) for value in counted.values], dtype=np.int64)
+        groups = _groups(counted, bins)
+    else:
+        groups = _count_texts(view, nw.col(view.column(item)), categories, rare)
+    grid = _Grid(groups, len(categories) + bool(rare))
+    missing = facts[item.name, "missing"] if counted is None else counted.missing
     return FeatureProfile(
         name=item.name,
         type=ValueType.CATEGORY,
         categories=tuple(categories),
         rare=rare,
         counts=grid.total,
-        missing=int(facts[item.name, "missing"] or 0),
-        distinct=len(values) if len(values) < _RARE_MOST else distinct,
+        missing=int(missing or 0),
+        distinct=len(found) if len(found) < _RARE_MOST else distinct,
         noise_floor=grid.floors(hours) if item.feature else {},
     )
+
+
+def _count_texts(
+    view: _View, column: nw.Expr, categories: Sequence[str], rare: Sequence[str]
+) -> dict[str, Any]:
+    if not categories:
+        return {_HOUR: [], _BIN: [], _COUNT: []}
+    top = nw.when(column.is_in(categories)).then(column).otherwise(nw.lit(None))
+    found = view.counts(column.is_in([*categories, *rare]), top)
+    places = pc.index_in(found[_BIN], pa.array(categories, found[_BIN].type))
+    return {**found, _BIN: pc.fill_null(places, len(categories))}
 
 
 def recount(
@@ -357,10 +406,11 @@ def recount(
     found = {}
     for item in subjects:
         base = bins[item.name]
-        values = _values_of(known[item.name], own.rows)
-        if values is None:
-            values = view.in_bins(item, base)
-        found[item.name] = _recounted(base, values)
+        known_by = _values_of(known[item.name], own.rows)
+        if known_by is None:
+            counted = view.by_value(item, known[item.name].distinct or 0, inf)
+            known_by = view.in_bins(item, base) if counted is None else counted.as_dict()
+        found[item.name] = _recounted(base, known_by)
     return found
 
 

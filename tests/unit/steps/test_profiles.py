@@ -346,3 +346,43 @@ def test_recount_puts_values_into_the_bins_of_others(
         else:
             others += 1
     assert (list(counts), unknown) == (expected, others)
+
+
+SCANS = {"value by value": (4096, 0), "without values": (0, 0)}
+
+
+@pytest.mark.parametrize(("values", "groups"), SCANS.values(), ids=SCANS)
+def test_a_profile_is_the_same_however_it_is_counted(
+    connection: duckdb.DuckDBPyConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    values: int,
+    groups: int,
+) -> None:
+    chance = np.random.default_rng(3)
+    rows = pa.table(
+        {
+            "at": pa.array(
+                [START + timedelta(hours=n // 600) for n in range(6000)], pa.timestamp("us")
+            ),
+            "wide": [None if n % 7 == 0 else round(v, 1) for n, v in enumerate(
+                chance.normal(50, 15, 6000))],
+            "few": chance.integers(0, 9, 6000),
+            "flag": chance.random(6000) < 0.2,
+            "many": [f"v{n}" for n in chance.zipf(1.5, 6000) % 300],
+            "word": ["" if n % 11 == 0 else f"w{n % 5}" for n in range(6000)],
+        }
+    )  # fmt: skip
+    connection.register("given", rows)
+    kinds = {"wide": "Number", "few": "Integer", "flag": "Boolean", "many": "String"}
+    subjects = [Subject(name, ColumnType(kind)) for name, kind in kinds.items()]
+    subjects.append(Subject("word", ColumnType.STRING, False))
+    expected = profile(connection, "given", "at", subjects)
+    assert all(item.noise_floor for item in expected.features[:4])
+
+    monkeypatch.setattr("tidemill.steps.profiles._MANY", values)
+    monkeypatch.setattr("tidemill.steps.profiles._MOST_GROUPS", groups)
+    found = profile(connection, "given", "at", subjects)
+
+    # Few numbers that are not counted value by value are cut at their quantiles.
+    same = [item for item in expected.features if values or item.name not in ("few", "flag")]
+    assert [item for item in found.features if item in same] == same
