@@ -76,6 +76,8 @@ def connect(scratch: Path, memory: int | None = None) -> Iterator[duckdb.DuckDBP
         "allowed_directories": [f"{scratch}/"],
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "allow_persistent_secrets": False,
+        "python_enable_replacements": False,
         "TimeZone": "UTC",
         "enable_external_access": False,
         "preserve_insertion_order": True,

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from tidemill.steps.engine import (
@@ -18,6 +19,8 @@ from tidemill.steps.engine import (
 
 
 def test_nothing_outside_of_scratch_can_be_read_or_written(tmp_path: Path) -> None:
+    table_of_the_program = pa.table({"x": [1]})
+    assert table_of_the_program.num_rows == 1
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     outside.mkdir()
@@ -32,9 +35,28 @@ def test_nothing_outside_of_scratch_can_be_read_or_written(tmp_path: Path) -> No
             f"SELECT * FROM '{inside}/../out/secret.csv'",
             "SELECT * FROM 'https://example.com/a.csv'",
             "INSTALL httpfs",
+            "LOAD httpfs",
+            f"ATTACH '{outside}/x.db' AS other",
+            f"EXPORT DATABASE '{outside}/db'",
+            f"IMPORT DATABASE '{outside}'",
+            "SELECT * FROM read_text('/etc/passwd')",
+            "SELECT * FROM read_blob('/proc/self/environ')",
+            "SELECT * FROM read_csv('/etc/passwd')",
+            "SELECT * FROM sniff_csv('/etc/passwd')",
+            "SELECT * FROM glob('/*')",
+            "SELECT getenv('HOME')",
+            "COPY (SELECT 1) TO '/dev/stdout'",
+            "CREATE PERSISTENT SECRET s (TYPE s3)",
+            f"SET log_query_path = '{outside}/log'",
+            f"SET temp_directory = '{outside}'",
+            "SET enable_external_access = true",
+            "SET allowed_directories = ['/']",
+            "SET allowed_paths = ['/etc/passwd']",
+            "SELECT * FROM table_of_the_program",
         ):
             with pytest.raises(duckdb.Error):
                 connection.execute(refused).fetchall()
+    assert list(outside.iterdir()) == [outside / "secret.csv"]
 
 
 def test_more_than_memory_is_spilled(tmp_path: Path) -> None:
