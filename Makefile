@@ -97,7 +97,8 @@ verify: setup ## Generate everything again in a copy and compare, untracked file
 image: ## Build the three images, tidemill/<role>:<version>
 	@test -n "$(BUILDER)" || { echo "Building images needs docker, podman or buildah." >&2; exit 1; }
 	for role in $(IMAGES); do \
-	  $(BUILDER) build --build-arg BASE=$(BASE) -f operator/Dockerfile --target $$role \
+	  $(BUILDER) build --build-arg BASE=$(BASE) \
+	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) -f operator/Dockerfile --target $$role \
 	    -t tidemill/$$role:$(VERSION) .; \
 	done
 

@@ -55,6 +55,8 @@ class Told:
     """It has been asked to end."""
     expects_result: bool = False
     """The pipeline was given a place for its result, and has to leave one there."""
+    image_digest: str | None = None
+    """Succeeded: the sha256 of the image its pod ran, where the engine tells it."""
     digest: str | None = None
     """The sha256 of the result document, from a source better than the document's own place."""
 

@@ -96,6 +96,7 @@ def over(
             "ended": rfc3339(seen.now),
             "result": result,
             "tasks": tasks.close(shown, state),
+            "image_digest": None if seen.told is None else seen.told.image_digest,
         }
     )
     return Plan(

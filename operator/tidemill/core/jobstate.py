@@ -47,6 +47,7 @@ def read(job: Body, pods: list[Body], *, now: datetime, memory: str) -> Told:
             reason="Succeeded",
             expects_result=expects,
             digest=_digest(said),
+            image_digest=_image_digest(ended[0]) if ended else None,
         )
     if "Failed" in conditions:
         failed = [pod for pod in newest if _phase(pod) == "Failed"]
@@ -188,6 +189,14 @@ def _digest(words: dict[str, Any]) -> str | None:
 def _container(pod: Body) -> Body:
     statuses: list[Body] = pod.get("status", {}).get("containerStatuses") or [{}]
     return statuses[0]
+
+
+def _image_digest(pod: Body) -> str | None:
+    """What the kubelet pulled: imageID is `<name>@sha256:<hex>`, or the hex of its configuration
+    alone where it was never in a registry.
+    """
+    found = _DIGEST.search(str(_container(pod).get("imageID", "")))
+    return None if found is None else found.group()
 
 
 def _image(pod: Body) -> str:

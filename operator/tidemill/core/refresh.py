@@ -405,6 +405,7 @@ def _record_spec(
             "predecessor": _predecessor(status),
             "execution": active.name,
             "stepImage": execution.status.image,
+            "stepImageDigest": execution.status.image_digest,
             "createdAt": execution.status.ended or active.since,
         }
     )

@@ -43,6 +43,7 @@ from tidemill.steps.parts import (
     write_part,
 )
 from tidemill.steps.profiles import Subject, profile
+from tidemill.steps.provenance import code_revision
 from tidemill.steps.schema import (
     NUMERIC,
     ColumnType,
@@ -146,6 +147,7 @@ def _snapshot(
         objects=tuple(item.name[-_OBJECT_LENGTH:] for item in read.files[-_MOST_OBJECTS:]),
         source_changed=read.changed or arguments.now,
         source_read=read.record,
+        code_revision=code_revision(),
     )
     return publish_docs(
         connection, store, place, arguments, table, rule, schema, snapshot, profiled

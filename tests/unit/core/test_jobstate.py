@@ -169,6 +169,22 @@ def test_a_complete_job(expects: str, pods: list[Body], wanted: bool, digest: st
     )
 
 
+IMAGES = {
+    "pulled from a registry": (f"registry.test/steps@{DIGEST}", DIGEST),
+    "known to the node alone": (DIGEST, DIGEST),
+    "not told": ("", None),
+}
+
+
+@pytest.mark.parametrize(("image", "digest"), IMAGES.values(), ids=IMAGES)
+def test_the_image_that_ran_is_told(image: str, digest: str | None) -> None:
+    pod = _succeeded("")
+    pod["status"]["containerStatuses"][0]["imageID"] = image
+    job = _job(("Complete", ""), expects="true")
+
+    assert read(job, [pod], now=NOW, memory="1Gi").image_digest == digest
+
+
 LIMIT = ("Failed", "BackoffLimitExceeded")
 FAILED: dict[str, tuple[tuple[str, str], list[Body], str, str, bool, str | None]] = {
     "out of memory": (

@@ -107,6 +107,20 @@ def test_the_docs_page_is_recorded_and_named_in_status(world: World) -> None:
     assert status["accepted"]["docs"] == status["latest"]["docs"] == page["uri"]
 
 
+def test_the_record_holds_what_made_it(world: World) -> None:
+    (name,) = world.running()
+    loaded(world, codeRevision="0123abc")
+
+    spec = record(world).spec
+    assert (spec.execution, spec.step_image, spec.code_revision) == (
+        name,
+        "tidemill/steps:1",
+        "0123abc",
+    )
+    assert spec.step_image_digest == sha("image")
+    assert (spec.parent, spec.created_at) == (None, stamp())
+
+
 def test_a_version_of_an_earlier_release_has_no_page(world: World) -> None:
     loaded(world)
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.builders import NAMESPACE, START
+from tests.builders import NAMESPACE, START, sha
 from tidemill.api.base import Model
 from tidemill.api.v1alpha1 import KINDS, Dataset, ModelVersion, TrainingJob
 from tidemill.core.conditions import rfc3339
@@ -250,6 +250,7 @@ class World:
             "ended": rfc3339(self.now),
             "conditions": [ready],
             "image": "tidemill/steps:1",
+            "imageDigest": sha("image"),
             **more,
         }
         self.objects[("PipelineExecution", name)] = {**body, "status": status}

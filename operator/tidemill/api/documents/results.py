@@ -57,6 +57,8 @@ class Snapshot(Model):
     positive_rows: int
     manifest: StoredDocument
     profile: StoredDocument
+    code_revision: Annotated[str, Field(max_length=128)] | None = None
+    """The revision of the code in the step's image."""
     docs: StoredDocument | None = None
     """The page for people; a step of an earlier release makes none."""
     columns: tuple[SchemaColumn, ...]

@@ -200,6 +200,10 @@ class DatasetVersionSpec(Model):
     """The PipelineExecution that made it."""
     step_image: Annotated[str, Field(max_length=512)] = ""
     """The image that made it."""
+    step_image_digest: Digest | None = None
+    """The sha256 of that image, as the node pulled it."""
+    code_revision: Annotated[str, Field(max_length=128)] | None = None
+    """The revision of the code in it: what org.opencontainers.image.revision says."""
     created_at: Timestamp
     """When."""
     note: Text = ""

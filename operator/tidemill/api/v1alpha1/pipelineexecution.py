@@ -16,7 +16,7 @@ from tidemill.api.base import (
     map_list,
     rules,
 )
-from tidemill.api.scalars import Name, PositiveSeconds, Timestamp
+from tidemill.api.scalars import Digest, Name, PositiveSeconds, Timestamp
 from tidemill.api.v1alpha1.dataset import StepResources
 from tidemill.api.v1alpha1.datasetversion import StoredDocument
 
@@ -166,6 +166,8 @@ class PipelineExecutionStatus(Status):
     """The result document, checked before it is believed."""
     image: Annotated[str, Field(max_length=512)] = ""
     """The step image it ran with."""
+    image_digest: Digest | None = None
+    """The sha256 of that image, as the node has pulled it; the Job engine tells it."""
     pipeline_digest: Annotated[str, Field(max_length=71)] = ""
     """The sha256 of the compiled pipeline."""
 

@@ -1,7 +1,6 @@
 """Make a snapshot's docs page and store it beside its profile."""
 
 import logging
-import os
 
 import duckdb
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from tidemill.steps.datadocs.page import Facts, drawn, page
 from tidemill.steps.datadocs.timeline import divide
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store
+from tidemill.steps.provenance import step_image
 from tidemill.steps.schema import Schema
 from tidemill.steps.windows import LabelRule
 
@@ -50,7 +50,7 @@ def publish_docs(
         profile=profile,
         timeline=divide(connection, table, arguments.spec, rule, schema, snapshot.window),
         before=before,
-        image=os.environ.get("TIDEMILL_STEP_IMAGE", ""),
+        image=step_image(),
         distances=distances,
     )
     stored = store.publish(place, NAME, page(facts))

@@ -260,6 +260,7 @@ def lineage(arguments: RefreshArguments, found: Snapshot, image: str) -> list[El
         _pair("Fingerprint", el("code", found.fingerprint)),
         _pair("Judged against", el("code", found.contract_hash)),
         _pair("Step image", el("code", image) if image else "see stepImage of the DatasetVersion"),
+        _pair("Code revision", el("code", found.code_revision) if found.code_revision else "–"),
         _pair("Manifest", el("code", plain(found.manifest.uri))),
         _pair("Profile", el("code", plain(found.profile.uri))),
         _pair("Objects read", _objects(found.objects)),

@@ -93,15 +93,8 @@ def column(name: str, type_: str = "Number", role: str = "Feature", **more: str)
     return SchemaColumn(name=name, type=type_, role=role, **more)
 
 
-def facts(**changes: Any) -> Facts:
-    """A healthy version of one number and one text, with a version before it."""
-    window = DataWindow(
-        start="2026-01-01T00:00:00Z",
-        end="2026-02-20T00:00:00Z",
-        mature_until="2026-02-20T00:00:00Z",
-        test_start="2026-02-07T12:00:00Z",
-        validation_start="2026-01-31T00:00:00Z",
-    )
+def asked() -> RefreshArguments:
+    """What the refresh was asked: there is a version before it."""
     body = spec("s3://tides/source/*.parquet").to_wire()
     body["contract"] = {
         "owner": "the harbour",
@@ -117,7 +110,7 @@ def facts(**changes: Any) -> Facts:
         manifest=stored("manifest.json"),
         profile=stored("profile.json"),
     )
-    arguments = RefreshArguments.model_validate(
+    return RefreshArguments.model_validate(
         {
             "dataset": "boats",
             "spec": body,
@@ -129,7 +122,18 @@ def facts(**changes: Any) -> Facts:
             "execution": "boats-0a1b2c3d4e",
         }
     )
-    snapshot = Snapshot(
+
+
+def found() -> Snapshot:
+    """What it has found."""
+    window = DataWindow(
+        start="2026-01-01T00:00:00Z",
+        end="2026-02-20T00:00:00Z",
+        mature_until="2026-02-20T00:00:00Z",
+        test_start="2026-02-07T12:00:00Z",
+        validation_start="2026-01-31T00:00:00Z",
+    )
+    return Snapshot(
         digest=DIGEST,
         rows=1200,
         labelled_rows=1100,
@@ -143,9 +147,13 @@ def facts(**changes: Any) -> Facts:
         objects=("a.parquet", "b.parquet"),
         source_changed="2026-05-31T04:05:00Z",
     )
+
+
+def facts(**changes: Any) -> Facts:
+    """A healthy version of one number and one text, with a version before it."""
     made = Facts(
-        arguments=arguments,
-        snapshot=snapshot,
+        arguments=asked(),
+        snapshot=found(),
         profile=profile(
             number(),
             words("place", "north", "south"),
