@@ -218,7 +218,9 @@ def content_digest(connection: duckdb.DuckDBPyConnection, table: str, schema: Sc
     sha256; the hashes are added as 256-bit numbers, so that equal rows do not cancel each other,
     and the sum is hashed with the schema and the number of rows.
     """
-    row = " || '|' || ".join(_as_text(name, schema[name]) for name in sorted(schema))
+    # Not a chain of ||, which is as deep as there are columns, and too deep for a thousand.
+    values = ", ".join(_as_text(name, schema[name]) for name in sorted(schema))
+    row = f"concat_ws('|', {values})"
     lanes = ", ".join(
         f"sum(CAST('0x' || substr(hash, {16 * lane + 1}, 16) AS UBIGINT)::HUGEINT)"
         for lane in range(4)
