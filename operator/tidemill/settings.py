@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from tidemill import __version__
 
@@ -25,6 +25,11 @@ class Settings:
     """File with the CA certificates of that server; empty: the system's."""
     prometheus_url: str = ""
     """Base URL of Prometheus; empty: analysis and monitoring answer NoData."""
+    openlineage_url: str = ""
+    """Base URL of an OpenLineage endpoint: refreshes are told to <url>/api/v1/lineage; empty: not
+    told."""
+    openlineage_token: str = field(default="", repr=False)
+    """Bearer token for it; empty: none is sent."""
     scrape_seconds: int = 15
     """Prometheus' scrape interval for model servers."""
     steps_image: str = f"tidemill/steps:{__version__}"

@@ -60,7 +60,7 @@ def test_the_crds_may_be_left_out_or_let_go() -> None:
 
 def test_every_variable_is_one_the_operator_reads() -> None:
     known = {f"TIDEMILL_{item.name.upper()}" for item in fields(Settings)}
-    everything = objects("kubeflow.caConfigMap=ca")
+    everything = objects("kubeflow.caConfigMap=ca", "openlineage.tokenSecret=lineage")
     container = one(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
 
     given = {item["name"] for item in container["env"]}

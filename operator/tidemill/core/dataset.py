@@ -14,7 +14,7 @@ from tidemill.api.reasons import Reason
 from tidemill.api.v1alpha1 import Dataset, DatasetVersion
 from tidemill.api.v1alpha1.dataset import ActiveExecution, DatasetStatus, HandledCause
 from tidemill.api.v1alpha1.pipelineexecution import BuiltinIR, ExecutionState
-from tidemill.core import approval, revocation
+from tidemill.core import approval, openlineage, revocation
 from tidemill.core import conditions as c
 from tidemill.core.acceptance import is_accepted, is_rejected
 from tidemill.core.causes import Cause, handled, key_of_returned, last_spent, shape
@@ -115,12 +115,15 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
         go_on = carry_on_upkeep if upkeep else carry_on
         move = go_on(seen, status, status.active)
         if move.over is not None:
-            return Plan(claim=_advance(seen, move.over).to_wire())
+            following = _advance(seen, move.over)
+            events = _lineage(seen, status, following)
+            return Plan(claim=following.to_wire(), lineage=events)
         create, problem = move.create, move.problem
     else:
         advanced = _advance(seen, status)
         if advanced.active is not None:
-            return Plan(claim=advanced.to_wire())
+            events = _lineage(seen, status, advanced)
+            return Plan(claim=advanced.to_wire(), lineage=events)
     status, said = _acknowledge(seen, status)
     problem = _invalid_schedule(seen) or problem
     prunes = _prunes(seen, status)
@@ -146,6 +149,23 @@ def plan_dataset(seen: DatasetObserved) -> Plan:
         events=(*said, *tell(dataset.status.conditions, status.conditions, quiet=QUIET)),
         requeue_after=_next_look(seen, status, problem),
     )
+
+
+def _lineage(
+    seen: DatasetObserved, before: DatasetStatus, after: DatasetStatus
+) -> tuple[Body, ...]:
+    """What a claim tells of reads: that one was spent, that one begins."""
+    told = []
+    spent_one = None if before.active is None else handled(after.handled, before.active.cause)
+    if before.active is not None and spent_one is not None and before.active.cause not in UPKEEP:
+        read = spent_one.outcome in (SUCCEEDED, REJECTED) and after.latest is not None
+        version = version_named(seen, after.latest.name) if read and after.latest else None
+        failure = None if read else _failure(seen, after)
+        trouble = "" if failure is None else failure.message
+        told.append(openlineage.ended(seen.dataset, before.active, spent_one, version, trouble))
+    if after.active is not None and after.active.cause not in UPKEEP:
+        told.append(openlineage.started(seen.dataset, after.active))
+    return tuple(told)
 
 
 def spec_is_read(dataset: Dataset) -> bool:

@@ -68,5 +68,7 @@ class Plan:
     """The whole status to end with; None leaves it alone."""
     events: tuple[Event, ...] = ()
     """Told after the status was written."""
+    lineage: tuple[Body, ...] = ()
+    """OpenLineage events, offered after the claim or status was written; never waited for."""
     requeue_after: float | None = None
     """Seconds until the next look, if no change comes first; None: only a change wakes it."""

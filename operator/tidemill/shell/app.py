@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill import __version__
 from tidemill.adapters.apiserver import ApiServer
 from tidemill.adapters.configmaps import LiveConfigMaps
+from tidemill.adapters.openlineage import OpenLineage
 from tidemill.adapters.prometheus import Prometheus
 from tidemill.adapters.resources import OWN, TYPES
 from tidemill.adapters.store import ArtifactStore
@@ -100,6 +101,7 @@ class App:
         self._documents = ArtifactStore(settings.artifact_root)
         self._metrics = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
         self._pipelines = _pipelines(settings)
+        self._lineage = self._openlineage()
         self._cluster_uid = ""
         self._stop = asyncio.Event()
         self._failed = False
@@ -142,6 +144,8 @@ class App:
             resync(self._store, self._queue, self._work, self._settings.resync_seconds),
             "resync",
         )
+        if self._lineage is not None:
+            self._start(background, self._lineage.run(), "OpenLineage")
         await Loop(self._queue, self._passes(), self._telemetry).work(self._settings.workers)
 
     async def _connect(self) -> None:
@@ -181,6 +185,8 @@ class App:
             await self._metrics.close()
         if self._pipelines is not None:
             await self._pipelines.close()
+        if self._lineage is not None:
+            await self._lineage.close()
         await self._api.close()
 
     def _passes(self) -> Passes:
@@ -194,6 +200,15 @@ class App:
             fence=self._fence,
             pipelines=self._pipelines,
             optional=OPTIONAL,
+            lineage=_nowhere if self._lineage is None else self._lineage.offer,
+        )
+
+    def _openlineage(self) -> OpenLineage | None:
+        settings = self._settings
+        if not settings.openlineage_url:
+            return None
+        return OpenLineage(
+            settings.openlineage_url, settings.openlineage_token, told=self._telemetry.lineage
         )
 
     def _sight(self) -> Sight:
@@ -307,3 +322,7 @@ async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _nowhere(event: Body) -> None:
+    """No OpenLineage endpoint is configured."""

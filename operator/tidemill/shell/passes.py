@@ -55,6 +55,7 @@ class Passes:
         fence: Callable[[], None],
         pipelines: Pipelines | None = None,
         optional: Collection[str] = (),
+        lineage: Callable[[Body], None] = lambda event: None,
     ) -> None:
         self._api = api
         self._store = store
@@ -65,6 +66,7 @@ class Passes:
         self._fence = fence
         self._pipelines = pipelines
         self._optional = optional
+        self._lineage = lineage
         self._answered: dict[Key, tuple[str, str]] = {}
 
     async def run(self, key: Key) -> Outcome:
@@ -94,6 +96,8 @@ class Passes:
             if _same(plan.claim, body.get("status")):
                 raise TypeError(f"{_key(body)} claims what it has claimed already")
             await self._write_status(body, plan.claim)
+            for event in plan.lineage:
+                self._lineage(event)
             await self._tell(body, plan.events)
             return Outcome("Claimed")
         tally = Tally()

@@ -59,6 +59,10 @@ class Telemetry:
             f"{PREFIX}_conditions", "Objects by condition.", ["kind", "type", "status"],
             registry=self.registry,
         )  # fmt: skip
+        self._lineage = Counter(
+            f"{PREFIX}_lineage_events", "OpenLineage events by what became of them.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
         self._objects = Gauge(
             f"{PREFIX}_objects", "Objects in memory.", ["kind"], registry=self.registry
         )
@@ -86,6 +90,10 @@ class Telemetry:
     def listed(self, kind: str) -> None:
         """A list was taken."""
         self._lists.labels(kind).inc()
+
+    def lineage(self, outcome: str) -> None:
+        """An OpenLineage event was sent, or dropped."""
+        self._lineage.labels(outcome).inc()
 
     def changed(self, change: Change) -> None:
         """An object in memory has changed."""

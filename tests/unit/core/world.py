@@ -47,6 +47,8 @@ class World:
         """Each write: `<verb> <kind>/<name>`."""
         self.events: list[tuple[str, str]] = []
         """Each Event: object and reason."""
+        self.lineage: list[Body] = []
+        """OpenLineage events, in order."""
         self.reads: list[str] = []
         self.crash_after: int | None = None
         """The operator ends once, right after so many writes."""
@@ -149,6 +151,7 @@ class World:
         if plan.claim is not None:
             assert plan.claim != body.get("status"), "a claim has to change something"
             self._status(kind, name, plan.claim, "claim")
+            self.lineage += plan.lineage
             return plan
         before = len(self.writes)
         for item in plan.create:

@@ -58,6 +58,8 @@ class World:
     store: Store = field(default_factory=Store)
     engine: FakeEngine = field(default_factory=FakeEngine)
     leading: bool = True
+    lineage: list[tuple[str, int]] = field(default_factory=list)
+    """Each event, with how many requests had been made before it."""
 
     def __post_init__(self) -> None:
         self.store.put(self.api.put(a_dataset()))
@@ -72,6 +74,7 @@ class World:
             fence=self._fence,
             pipelines=self.engine,
             optional={"HTTPRoute"},
+            lineage=self._offer,
         )
 
     async def _gather(self, body: Body, sight: Sight) -> Body:
@@ -87,6 +90,9 @@ class World:
             index=self.store, documents=None, metrics=None, pipelines=None,  # type: ignore[arg-type]
             settings=Settings(), cluster_uid="c", now=NOW,
         )  # fmt: skip
+
+    def _offer(self, event: Body) -> None:
+        self.lineage.append((event["eventType"], len(self.api.asked)))
 
     def _fence(self) -> None:
         if not self.leading:
@@ -131,6 +137,21 @@ FULL = Plan(
     events=(TOLD,),
     requeue_after=30.0,
 )
+
+
+async def test_lineage_is_offered_once_the_claim_is_written(world: World) -> None:
+    await world.run(Plan(claim=STATUS, lineage=({"eventType": "START"},)))
+
+    assert world.lineage == [("START", 1)]
+
+
+async def test_lineage_of_a_claim_that_is_refused_is_not(world: World) -> None:
+    world.leading = False
+
+    with pytest.raises(TransientError):
+        await world.run(Plan(claim=STATUS, lineage=({"eventType": "START"},)))
+
+    assert world.lineage == []
 
 
 async def test_a_plan_is_carried_out_in_order_with_status_and_events_last(world: World) -> None:
