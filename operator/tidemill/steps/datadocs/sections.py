@@ -84,17 +84,35 @@ def violations(found: Sequence[Violation]) -> list[Element]:
         return []
     ranked = sorted(found, key=lambda item: item.severity != FAIL)
     rows: list[list[Child]] = [
-        [
-            _severity(item.severity),
-            item.name,
-            item.column or "–",
-            item.reason,
-            item.message,
-        ]
+        [_severity(item.severity), item.name, item.column or "–", item.reason, _rows_of(item),
+         _found(item)]
         for item in ranked
-    ]
-    heads = ("Severity", "Expectation", "Column", "Kind", "What was found")
-    return [el("h2", f"Violations ({len(found)})"), _table(heads, rows, wide=4)]
+    ]  # fmt: skip
+    heads = ("Severity", "Expectation", "Column", "Kind", "Rows", "What was found")
+    return [el("h2", f"Violations ({len(found)})"), _table(heads, rows, numbers=(4,), wide=5)]
+
+
+def _rows_of(item: Violation) -> str:
+    """How many rows break it, where that was counted."""
+    if item.count is None:
+        return "–"
+    part = f" ({wording.share(float(item.share))})" if item.share else ""
+    return f"{wording.count(item.count)}{part}"
+
+
+def _found(item: Violation) -> Element:
+    """What was asked and found, with example values; a record of an earlier release has a sentence
+    alone.
+    """
+    if not item.expected and not item.observed:
+        return el("div", item.message)
+    shown = [el("code", clean(value, 64), class_="chip") for value in item.examples]
+    return el(
+        "div",
+        el("div", el("span", "expected ", class_="soft"), item.expected),
+        el("div", el("span", "observed ", class_="soft"), item.observed),
+        el("div", el("span", "such as ", class_="soft"), *shown) if shown else None,
+    )
 
 
 def _severity(severity: str) -> Element:
@@ -133,7 +151,7 @@ def over_time(timeline: Timeline, spec: DatasetSpec) -> list[Element]:
         class_="box",
     )
     return [
-        el("h2", f"Label {spec.columns.label.name} and split over time"),
+        el("h2", f"Label {spec.columns.label.name} and split by {spec.split.by.lower()}"),
         el("div", rows, balance, class_="charts"),
     ]
 
@@ -263,6 +281,7 @@ def lineage(arguments: RefreshArguments, found: Snapshot, image: str) -> list[El
         _pair("Code revision", el("code", found.code_revision) if found.code_revision else "–"),
         _pair("Manifest", el("code", plain(found.manifest.uri))),
         _pair("Profile", el("code", plain(found.profile.uri))),
+        *_read(found),
         _pair("Objects read", _objects(found.objects)),
     ]
     return [
@@ -271,6 +290,22 @@ def lineage(arguments: RefreshArguments, found: Snapshot, image: str) -> list[El
         el("div", el("dl", *[part for pair in pairs for part in pair], class_="list"),
            class_="box"),
     ]  # fmt: skip
+
+
+def _read(found: Snapshot) -> list[tuple[Element, Element]]:
+    """How far the source was read, as far as there is something to say."""
+    pairs = []
+    rows, source = found.read_rows, found.source_read
+    if rows is not None:
+        gone = [(rows.excluded, "excluded"), (rows.outside_window, "outside the window")]
+        left_out = [f"{wording.count(many)} {why}" for many, why in gone if many]
+        said = ", ".join([wording.count(rows.read), *left_out])
+        pairs.append(_pair("Rows read", said))
+    if source is not None and source.commit is not None:
+        pairs.append(_pair("Git commit", el("code", source.commit)))
+    if source is not None and source.watermark is not None:
+        pairs.append(_pair("Watermark", source.watermark))
+    return pairs
 
 
 def _source(source: Mapping[str, Any]) -> tuple[str, str]:

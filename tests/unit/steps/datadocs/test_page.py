@@ -13,7 +13,9 @@ from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.api.documents.results import Snapshot
 from tidemill.api.v1alpha1.datasetversion import (
     DataWindow,
+    ReadRows,
     SchemaColumn,
+    SourceRead,
     StoredDocument,
     Violation,
 )
@@ -181,10 +183,16 @@ def with_snapshot(**changes: Any) -> Facts:
 
 BROKEN = Violation(
     name="load-is-sane",
+    rule="Range",
     reason="OutOfRange",
     severity="Fail",
     column="load",
     message="load: expected 0 to 99, observed 0 to 250; outside are 3 of 1,200 rows (0.25 %)",
+    expected="0 to 99",
+    observed="0 to 250",
+    count=3,
+    share="0.0025",
+    examples=("250", "101.5"),
 )
 WARNED = BROKEN.model_copy(update={"severity": "Warn"})
 
@@ -228,8 +236,29 @@ def test_violations_come_first(found: tuple[Violation, ...], said: str) -> None:
 
     assert said in text
     assert f"Violations ({len(found)})" in text
-    assert BROKEN.message in text
+    assert "expected 0 to 99 observed 0 to 250 such as 250 101.5" in text
+    assert "3 (0.2 %)" in text
     assert text.index("Violations") < text.index("Columns Features")
+
+
+def test_a_violation_of_an_earlier_release_is_a_sentence() -> None:
+    plain = BROKEN.model_copy(
+        update={"expected": "", "observed": "", "count": None, "share": "", "examples": ()}
+    )
+
+    text = Outline(page(with_snapshot(violations=(plain,)))).text
+
+    assert f"load-is-sane load OutOfRange – {BROKEN.message}" in text
+
+
+def test_how_far_the_source_was_read_is_told() -> None:
+    rows = ReadRows(read=1300, excluded=60, outside_window=40)
+    source = SourceRead(kind="Git", commit="0123abcd", watermark="2026-01-01")
+
+    text = Outline(page(with_snapshot(read_rows=rows, source_read=source))).text
+
+    assert "Rows read 1,300, 60 excluded, 40 outside the window" in text
+    assert "Git commit 0123abcd Watermark 2026-01-01" in text
 
 
 def test_a_first_version_is_compared_with_nothing() -> None:
@@ -260,7 +289,14 @@ def test_nothing_is_loaded_and_nothing_runs() -> None:
 def hostile() -> Facts:
     """A version that tries to get markup into its page everywhere it can."""
     violation = Violation(
-        name=HOSTILE, reason="OutOfRange", severity="Fail", column=HOSTILE, message=HOSTILE
+        name=HOSTILE,
+        reason="OutOfRange",
+        severity="Fail",
+        column=HOSTILE,
+        message=HOSTILE,
+        expected=HOSTILE,
+        observed=HOSTILE,
+        examples=(HOSTILE,),
     )
     made = facts()
     body = made.arguments.spec.to_wire()
