@@ -4,7 +4,7 @@ from math import log2
 
 import pytest
 
-from tidemill.core.buckets import Bucket, divergence, standard
+from tidemill.core.buckets import PIECES, Bucket, divergence, standard, tail
 
 Histogram = list[Bucket]
 
@@ -61,3 +61,35 @@ def test_standard_has_ten_equal_widths() -> None:
 def test_standard_of_one_value_is_that_value() -> None:
     assert standard([Bucket(3, 3, 5), Bucket(3, 9, 0)]) == (Bucket(3, 3, 5),)
     assert standard([Bucket(3, 9, 0)]) == ()
+
+
+ENDS = {
+    "upwards": (Bucket(0, 1, 200), Bucket(1, 9, 100)),
+    "downwards": (Bucket(8, 9, 200), Bucket(0, 8, 100)),
+}
+
+
+@pytest.mark.parametrize(("inner", "outer"), ENDS.values(), ids=ENDS)
+def test_an_open_end_thins_out_as_fast_as_before(inner: Bucket, outer: Bucket) -> None:
+    """A third of what is left goes on: past the first bucket, and past each one of its width."""
+    found = tail(inner, outer)
+
+    assert len(found) == PIECES
+    assert (found[0].low, found[-1].high) == (outer.low, outer.high)
+    assert all(one.high == two.low for one, two in zip(found, found[1:], strict=False))
+    assert [item.count for item in found] == [100 / PIECES] * PIECES
+    edge = inner.high if outer.low >= inner.high else inner.low
+    beyond = sum(item.count for item in found if abs((item.low + item.high) / 2 - edge) > 1)
+    assert beyond == pytest.approx(100 / 3, abs=100 / PIECES)
+
+
+EVEN = {
+    "nothing in it": (Bucket(0, 1, 5), Bucket(1, 2, 0)),
+    "nothing before it": (Bucket(0, 1, 0), Bucket(1, 2, 5)),
+    "no width": (Bucket(0, 1, 5), Bucket(1, 1, 5)),
+}
+
+
+@pytest.mark.parametrize(("inner", "outer"), EVEN.values(), ids=EVEN)
+def test_an_end_of_which_nothing_is_known_stays_as_it_is(inner: Bucket, outer: Bucket) -> None:
+    assert tail(inner, outer) == (outer,)

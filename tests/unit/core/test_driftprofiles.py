@@ -8,13 +8,12 @@ deequ, which its container runs (KLLDistanceTest.scala).
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
+from math import log, sqrt
 
 import pytest
 
 from tidemill.api.documents.profile import FeatureProfile, ValueType
-from tidemill.core.buckets import Bucket, divergence
-from tidemill.core.drift import psi
+from tidemill.core.drift import js_distance, psi
 from tidemill.core.driftprofiles import (
     PROFILES,
     Distance,
@@ -166,10 +165,6 @@ BINNED = FeatureProfile(
 SAME = Sample(counts=(400.0, 300.0, 200.0, 100.0), minimum=0.0, maximum=8.0, mean=1.9, distinct=900)
 
 
-STANDARD = (320, 80 + 180, 120 + 40, 80, 80, 20, 20, 20, 20, 20)
-"""BINNED in ten equal widths: bins 0-1, 1-2, 2-4 and 4-8 cut every 0.8, evenly filled."""
-
-
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_has_not_moved_has_not_drifted(profile: str) -> None:
     found = measure(profile, BINNED, SAME, threshold=0.1)
@@ -178,14 +173,23 @@ def test_what_has_not_moved_has_not_drifted(profile: str) -> None:
     assert not found.drifted
 
 
-def test_the_way_between_bins_is_the_area_between_cumulative_shares() -> None:
-    """By hand: 0.1 of them are past each inner edge; the bins are 1, 1, 2 and 4 wide."""
-    moved = replace(SAME, counts=(300.0, 300.0, 200.0, 200.0))
+def test_the_way_is_that_of_the_means_where_all_go_one_way() -> None:
+    """One in ten has left each bin for the next: 0.3 between the edges, the rest at the ends."""
+    moved = replace(SAME, counts=(300.0, 300.0, 200.0, 200.0), mean=1.9 + 0.55)
 
     found = measure("evidently", BINNED, moved)
 
     assert found.statistic is Statistic.WASSERSTEIN
-    assert found.distance == pytest.approx(0.1 * (1 / 2 + 1 + 2 + 4 / 2) / 1.6, rel=1e-9)
+    assert found.distance == pytest.approx(0.55 / 1.6, rel=1e-9)
+
+
+def test_the_way_between_the_edges_is_exact_where_some_go_up_and_some_down() -> None:
+    """By hand: half a bin's share to each side of 2, so 0.05 x 1 / 2 + 0.05 x 2 / 2, ends apart."""
+    moved = replace(SAME, counts=(400.0, 250.0, 250.0, 100.0))
+
+    found = measure("evidently", BINNED, moved)
+
+    assert found.distance == pytest.approx((0.025 + 0.05 + 0.075) / 1.6, rel=1e-9)
 
 
 def test_the_way_is_never_below_the_difference_of_means() -> None:
@@ -195,16 +199,18 @@ def test_the_way_is_never_below_the_difference_of_means() -> None:
 
 
 def test_divergence_is_that_of_ten_equal_widths() -> None:
-    """Before, ten buckets of 0.8 up to 8; now, ten of 1.6 up to 16."""
-    twice = replace(SAME, counts=(0.0, 0.0, 0.0, 1000.0), minimum=4.0, maximum=12.0)
+    """Of 0 to 9 each is 0.9 wide and holds one value."""
+    values, before, now = [*range(10)], [90, 10] * 5, [10, 20, 30, 40, 50] * 2
+    baseline, current = of_values(values, [n * 10 for n in before]), sample(values, now)
+    current = replace(current, counts=tuple(n * 10.0 for n in now))
 
-    found = measure("vertex", BINNED, twice)
+    found = measure("vertex", baseline, current)
 
+    distance = js_distance(before, now)
     assert found.statistic is Statistic.JS_DIVERGENCE
-    p = [Bucket(0.8 * n, 0.8 * (n + 1), count) for n, count in enumerate(STANDARD)]
-    q = [Bucket(4 + 0.8 * n, 4 + 0.8 * (n + 1), 100) for n in range(10)]
-    assert found.distance == pytest.approx(divergence(p, q), abs=1e-9)
-    assert (found.drifted, found.threshold, found.least) == (True, 0.3, 500)
+    assert distance is not None
+    assert found.distance == pytest.approx(distance**2 / log(2), abs=1e-9)
+    assert (found.threshold, found.least) == (0.3, 500)
 
 
 FEW = replace(SAME, counts=(100.0, 100.0, 100.0, 199.0))
@@ -279,6 +285,13 @@ def test_unknown_values_are_a_bin_of_their_own_but_for_default() -> None:
     assert measure("default", baseline, current).distance == 0.0
     assert measure("vertex", baseline, current).distance == 0.5
     assert rule_for("psi", baseline, current).with_unknown
+
+
+def test_a_constant_that_became_another_has_moved() -> None:
+    baseline = of_values([5.0], [1000])
+    current = Sample(counts=(1000.0,), minimum=9.0, maximum=9.0, mean=9.0, distinct=9)
+
+    assert measure("evidently", baseline, current).distance == pytest.approx(4.0 / 0.001)
 
 
 def test_bins_that_are_not_the_baselines_are_refused() -> None:
