@@ -13,6 +13,7 @@ from tidemill.core.acceptance import FAIL
 from tidemill.steps.datadocs import charts, wording
 from tidemill.steps.datadocs.cards import Seen
 from tidemill.steps.datadocs.markup import Child, clean, el
+from tidemill.steps.datadocs.slices import SliceRows
 from tidemill.steps.datadocs.timeline import Timeline
 from tidemill.steps.objects import plain
 
@@ -173,14 +174,23 @@ def _split_legend(timeline: Timeline) -> Element:
     return el("ul", *items, class_="legend")
 
 
-def slices(spec: DatasetSpec) -> list[Element]:
-    """Named parts of the data."""
+def slices(spec: DatasetSpec, found: Mapping[str, SliceRows], rows: int) -> list[Element]:
+    """Named parts of the data, with their rows and the balance of their labels."""
     if not spec.slices:
         return []
-    rows: list[list[Child]] = [
-        [item.name, el("code", clean(item.where, 400))] for item in spec.slices
-    ]
-    return [el("h2", "Slices"), _table(("Slice", "Rows where"), rows, wide=1)]
+    listed: list[list[Child]] = []
+    for item in spec.slices:
+        seen = found.get(item.name)
+        row: list[Child] = [item.name, el("code", clean(item.where, 400))]
+        if seen is None:
+            row += ["–", "–", "–"]
+        else:
+            part = wording.share(seen.rows / rows if rows else 0.0)
+            balance = wording.share(seen.positive / seen.labelled) if seen.labelled else "–"
+            row += [f"{wording.count(seen.rows)} ({part})", wording.count(seen.labelled), balance]
+        listed.append(row)
+    heads = ("Slice", "Rows where", "Rows", "With a final label", "Positive")
+    return [el("h2", "Slices"), _table(heads, listed, numbers=(2, 3, 4))]
 
 
 def contract(found: Contract, broken: Sequence[Violation]) -> list[Element]:

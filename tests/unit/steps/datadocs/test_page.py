@@ -21,6 +21,7 @@ from tidemill.api.v1alpha1.datasetversion import (
 )
 from tidemill.steps.datadocs.comparison import Distance
 from tidemill.steps.datadocs.page import MOST_CARDS, Facts, page
+from tidemill.steps.datadocs.slices import SliceRows
 from tidemill.steps.datadocs.timeline import Bucket, Timeline
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -169,6 +170,7 @@ def facts(**changes: Any) -> Facts:
                 Bucket(datetime(2026, 2, 1), validation=90, test=400, waiting=100, positive=125),
             ),
         ),
+        slices={"west": SliceRows(240, 220, 121)},
         distances={"load": Distance(0.25, 0.125), "place": Distance(0.01, 0.02, unknown=3)},
         image="tides/steps@sha256:0123",
     )
@@ -204,7 +206,7 @@ TOLD = {
     "that the contract is kept": "Accepted All of the contract is kept by 1,200 rows.",
     "what each part of the split has": "fitted 600 validation 100 test 400 no final label yet 100",
     "the range of the balance": "From 24.6 % to 25.5 %",
-    "slices": "west place = 'west'",
+    "slices and their labels": "west place = 'west' 240 (20.0 %) 220 55.0 %",
     "which version the pictures compare with": "the version before, boats-12345678",
     "how far a column has moved": "distance 0.250 noise floor 0.125 beyond noise",
     "values that are new": "in new values 3",
