@@ -80,7 +80,7 @@ def spec_hash(spec: DatasetSpec) -> str:
     contract = said.get("contract", {})
     read = {key: said.get(key) for key in ("source", "split", "slices")} | {"columns": roles(spec)}
     drift = [contract["drift"]] if "drift" in contract else []
-    read |= {key: said[key] for key in ("window", "exclude") if key in said}
+    read |= {key: said[key] for key in ("prepare", "window", "exclude") if key in said}
     return stable_hash([read, contract.get("schema"), contract.get("expectations"), *drift])
 
 
@@ -172,7 +172,7 @@ def _is_superseded(
 def source_secret(source: Source) -> Ref | None:
     """The Secret that the step needs to read the source."""
     return next(
-        (kind.secret_ref for kind in (source.objects, source.sql) if kind is not None),
+        (kind.secret_ref for kind in (source.objects, source.sql, source.git) if kind is not None),
         None,
     )
 

@@ -84,7 +84,28 @@ class SqlSource(Model):
     read; without one, Full reads each time."""
 
 
-SOURCES = ("objects", "sql")
+class GitSource(Model):
+    """Files of a Git repository: plain, in Git LFS, or tracked by DVC (a .dvc file)."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)]
+    """The repository, such as https://git.example.com/harbour/tides.git. No user name, no
+    password: those are for the Secret."""
+    revision: Annotated[str, Field(pattern=r"^[^\s~^:?*\[\\]+$", max_length=256)] | None = None
+    """A branch, a tag or a whole commit id. Left out: the repository's default branch."""
+    path: Annotated[str, Field(pattern=r"^[^/\s][^\s]*$", max_length=1024)]
+    """A file or a glob within it, such as data/*.csv: csv, jsonl or parquet by their suffix. *
+    stays within a folder, ** crosses folders."""
+    secret_ref: Ref | None = None
+    """A Secret of this namespace: username and password, or token; and what the store of DVC's
+    contents needs, such as AWS_ACCESS_KEY_ID."""
+    dvc_remote: StorageUri | None = None
+    """Where DVC keeps contents, such as s3://bucket/dvc. Left out: the default remote of the
+    repository's .dvc/config."""
+    max_bytes: MaxBytes = 4294967296
+    """A commit, or a file in Git LFS or DVC, of more bytes than this is refused."""
+
+
+SOURCES = ("objects", "sql", "git")
 """The fields of Source: one of them is set."""
 _EXACTLY_ONE = (
     f"[{', '.join(f'has(self.{name})' for name in SOURCES)}].filter(x, x).size() == 1",
@@ -101,3 +122,5 @@ class Source(Model):
     """Objects in an object store, or one file of a web server."""
     sql: SqlSource | None = None
     """A table or a query of a SQL database."""
+    git: GitSource | None = None
+    """Files of a Git repository."""

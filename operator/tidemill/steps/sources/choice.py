@@ -6,6 +6,7 @@ from tidemill.core.causes import given
 from tidemill.core.identity import stable_hash
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import SOURCE, Store
+from tidemill.steps.sources.git import Git
 from tidemill.steps.sources.reading import Source
 from tidemill.steps.sources.sql import Sql
 from tidemill.steps.sources.storage import Storage
@@ -26,6 +27,8 @@ def open_source(arguments: RefreshArguments) -> Source:
         before = arguments.previous
         read = None if before is None else before.source_read
         return Sql(spec.sql, shape(arguments.spec), read)
+    if spec.git is not None:
+        return Git(spec.git)
     said = "spec.source names no source that this step knows; its image is of another version"
     raise StepError("InvalidUri", said)
 

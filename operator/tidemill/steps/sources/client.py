@@ -115,12 +115,9 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _Secure
 
 
-def guarded_pools(limits: Limits) -> urllib3.PoolManager:
-    """Connections that are refused to the addresses nothing is fetched from."""
-    timeout = urllib3.Timeout(connect=limits.connect, read=limits.silent)
-    pools = urllib3.PoolManager(timeout=timeout, retries=False)
+def guard(pools: urllib3.PoolManager) -> None:
+    """Make connections be refused to the addresses nothing is fetched from."""
     pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
-    return pools
 
 
 def credential() -> dict[str, str]:
@@ -129,10 +126,22 @@ def credential() -> dict[str, str]:
     if token:
         return {"Authorization": f"Bearer {token.strip()}"}
     name, word = os.environ.get(f"{SOURCE}username"), os.environ.get(f"{SOURCE}password")
-    if name is None and word is None:
+    return {} if name is None and word is None else basic((name or "", word or ""))
+
+
+def basic_credential() -> tuple[str, str] | None:
+    """User name and password of the source's Secret, as Git servers take them: a token is the
+    password of whatever user.
+    """
+    word = os.environ.get(f"{SOURCE}password") or os.environ.get(f"{SOURCE}token")
+    return (os.environ.get(f"{SOURCE}username") or "git", word.strip()) if word else None
+
+
+def basic(pair: tuple[str, str] | None) -> dict[str, str]:
+    """The header of a user name and password."""
+    if pair is None:
         return {}
-    pair = base64.b64encode(f"{name or ''}:{word or ''}".encode()).decode()
-    return {"Authorization": f"Basic {pair}"}
+    return {"Authorization": f"Basic {base64.b64encode(':'.join(pair).encode()).decode()}"}
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -163,7 +172,13 @@ class Client:
     ) -> None:
         self._limits = limits or Limits()
         self._sleep = sleep
-        self._pools = guarded_pools(self._limits)
+        timeout = urllib3.Timeout(connect=self._limits.connect, read=self._limits.silent)
+        self._pools = urllib3.PoolManager(timeout=timeout, retries=False)
+        guard(self._pools)
+
+    def close(self) -> None:
+        """Hang up. It may be asked again."""
+        self._pools.clear()
 
     @contextmanager
     def ask(

@@ -76,7 +76,10 @@ class Web:
 
     def look(self) -> Look:
         """Ask for the headers only."""
-        seen = self._headers()
+        try:
+            seen = self._headers()
+        finally:
+            self._client.close()
         return Look(seen.fingerprint, seen.changed)
 
     def _headers(self) -> _Seen:
@@ -90,6 +93,12 @@ class Web:
 
     def read(self, scratch: Path, *, whole: bool = False) -> Reading:
         """Fetch it; once more if it was written meanwhile, after that it is SourceChanged."""
+        try:
+            return self._read(scratch)
+        finally:
+            self._client.close()
+
+    def _read(self, scratch: Path) -> Reading:
         suffix = suffix_of(self._name).removesuffix(".gz")
         target = scratch / f"object-0{suffix}"
         for _ in range(2):
