@@ -19,7 +19,7 @@ from tidemill.api.documents.manifest import Manifest
 from tidemill.api.documents.results import Result, Snapshot, Unchanged
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
-from tidemill.api.v1alpha1.datasetversion import ReadRows, Violation
+from tidemill.api.v1alpha1.datasetversion import Violation
 from tidemill.core.violations import EVENT_TIME, violation
 from tidemill.steps import drift, expectations, predicates
 from tidemill.steps.cuts import cut
@@ -42,6 +42,7 @@ from tidemill.steps.parts import (
     schema_of_part,
     write_part,
 )
+from tidemill.steps.prepare import Prepared, prepare
 from tidemill.steps.profiles import Subject, profile
 from tidemill.steps.provenance import code_revision
 from tidemill.steps.schema import (
@@ -102,7 +103,7 @@ def _snapshot(
     spec = arguments.spec
     anchor = _Anchor(connection, store, arguments.anchor, scratch)
     base = fetch_base(connection, store, read, arguments.previous, scratch)
-    schema, written = _written(connection, spec, read, base, anchor.schema, scratch)
+    schema, written, prepared = _written(connection, spec, read, base, anchor.schema, scratch)
     kept = cut(connection, written, spec, naive(arguments.now), scratch)
     parts = kept.parts
     table = scan_parts([part.file for part in parts])
@@ -136,11 +137,7 @@ def _snapshot(
         manifest=store.publish(place, "manifest.json", as_document(manifest)),
         columns=columns,
         window=labelled.window,
-        read_rows=ReadRows(
-            read=sum(part.rows for part in written),
-            excluded=kept.excluded,
-            outside_window=kept.outside_window,
-        ),
+        read_rows=prepared.counted(written, kept),
         violations=violations,
         contract_hash=arguments.contract_hash,
         fingerprint=read.fingerprint,
@@ -161,16 +158,18 @@ def _written(
     base: Sequence[RawObject],
     anchor: Schema | None,
     scratch: Path,
-) -> tuple[Schema, list[LocalPart]]:
+) -> tuple[Schema, list[LocalPart], Prepared]:
     """The schema of all that was read and of what it is added to, and their parts."""
     raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
+    prepared = prepare(connection, raw, spec, scratch)
+    raw = prepared.raw
     schema = _schema(connection, spec, [*raw, *base], anchor)
     new = [write_part(connection, item, schema, scratch) for item in raw]
     written = grow(connection, spec, read, new, base, schema, scratch)
     if not any(part.rows for part in written):
         said = f"the {len(new)} objects read hold no rows; check the source, or exclude the empty"
         raise StepError("EmptyVersion", f"{said} ones")
-    return schema, written
+    return schema, written, prepared
 
 
 def _schema(

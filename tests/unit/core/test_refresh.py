@@ -462,6 +462,7 @@ SHAPING = {
     "the source": {"source": {"objects": {"uri": "s3://tides/other/*.parquet"}}},
     "a column": {"columns": {"eventTime": "t", "label": {"name": "late"}}},
     "the split": {"split": {"testShare": "0.3"}},
+    "the preparation": {"prepare": {"select": "SELECT * FROM source"}},
     "the window": {"window": {"lastSeconds": 86400}},
     "an excluded time": {
         "exclude": [{"name": "x", "from": "2013-01-01T00:00:00Z", "to": "2013-01-02T00:00:00Z"}]

@@ -8,7 +8,7 @@ from tidemill.api.base import Column, KindNames, Model, Resource, Status, map_li
 from tidemill.api.scalars import Cron, Digest, Name, PositiveSeconds, StorageUri, Timestamp
 from tidemill.api.v1alpha1.datacolumns import Columns, Slice, Split
 from tidemill.api.v1alpha1.datacontract import Contract
-from tidemill.api.v1alpha1.datashaping import ExcludedTime, Window
+from tidemill.api.v1alpha1.datashaping import ExcludedTime, Prepare, Window
 from tidemill.api.v1alpha1.datasource import Source
 
 
@@ -59,6 +59,8 @@ class DatasetSpec(Model):
     """When to look at the source again."""
     columns: Columns
     """What the columns are for."""
+    prepare: Prepare | None = None
+    """One SELECT that cleans rows and derives columns. Left out: rows as the source has them."""
     window: Window | None = None
     """How far back a version reaches. Left out: as far as the source does."""
     exclude: Annotated[

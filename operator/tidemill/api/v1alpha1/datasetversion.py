@@ -114,8 +114,10 @@ class ReadRows(Model):
 
     read: int
     """How many rows the source gave."""
+    prepared: int | None = None
+    """How many rows spec.prepare made of them, where there is one."""
     excluded: int = 0
-    """How many of them fell into spec.exclude."""
+    """How many of these fell into spec.exclude."""
     outside_window: int = 0
     """How many of the rest were older than spec.window, or had no event time."""
 

@@ -8,6 +8,17 @@ from tidemill.api.base import Model, rules
 from tidemill.api.scalars import Name, PositiveSeconds, Timestamp
 
 
+class Prepare(Model):
+    """What is made of the rows before anything else looks at them."""
+
+    select: Annotated[str, Field(min_length=1, max_length=16384)]
+    """One SELECT of the table `source` in DuckDB's SQL, such as SELECT * REPLACE (trim(carrier) AS
+    carrier), distance / air_time AS speed FROM source WHERE NOT cancelled. `source` holds the
+    source's columns as booleans, BIGINT, DOUBLE, VARCHAR, DATE and TIMESTAMP in UTC. It runs in a
+    sandbox without files, network, extensions and settings, and may use functions only whose
+    answer follows from their arguments. Rows in and out are counted."""
+
+
 class Window(Model):
     """How far back a version reaches."""
 
