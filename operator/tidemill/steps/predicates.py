@@ -33,6 +33,8 @@ _COMPARISONS: dict[type[exp.Expr], str] = {
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _RECKONINGS: dict[type[exp.Expr], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 _TIMES = frozenset({ColumnType.TIMESTAMP, ColumnType.DATE})
+_DEEPEST = 400
+"""DuckDB takes expressions of depth 1000; one has no more depth than parentheses."""
 _ALLOWED = "comparisons, IN, BETWEEN, IS NULL, AND, OR and NOT of columns and literals are allowed"
 
 
@@ -74,6 +76,8 @@ def parse_condition(name: str, where: str, schema: Schema) -> Predicate:
         found = _read(name, where, _Scope(schema, reckons=True))
         if not found.columns:
             raise _RefusedError("names no column")
+        if found.sql.count("(") > _DEEPEST:
+            raise _RefusedError(f"is nested too deep; {_ALLOWED}")
     except _RefusedError as refused:
         raise StepError("InvalidExpectation", f"expectation {name}: {refused}") from refused
     return found

@@ -6,6 +6,7 @@ import duckdb
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import Violation
+from tidemill.core.violations import violation
 from tidemill.steps.engine import one, quoted
 
 NAME = "Weight"
@@ -28,19 +29,21 @@ def check_weights(
     missing, negative = one(connection, f"SELECT {counts} FROM {table}")
     found = []
     for count, reason, what in (
-        (missing, "Incomplete", "missing"),
-        (negative, "OutOfRange", "negative"),
+        (missing, "Incomplete", "missing ones"),
+        (negative, "OutOfRange", "negative ones"),
     ):
         if count:
-            share = f"{count:,} of {rows:,} rows ({100 * count / rows:.3g} %)"
-            said = f"{name}: expected a weight of 0 or more in every row; {what} in {share}"
             found.append(
-                Violation(
-                    name=NAME,
-                    reason=reason,
-                    severity=Severity.FAIL.value,
+                violation(
+                    NAME,
+                    NAME,
+                    reason,
+                    severity=Severity.FAIL,
                     column=name,
-                    message=said,
+                    expected="a weight of 0 or more in every row",
+                    observed=what,
+                    count=count,
+                    rows=rows,
                 )
             )
     return tuple(found)

@@ -7,7 +7,7 @@ import pytest
 from tidemill.api.v1alpha1.datacolumns import Slice
 from tidemill.steps.engine import connect
 from tidemill.steps.failures import StepError
-from tidemill.steps.predicates import parse
+from tidemill.steps.predicates import parse, parse_condition
 from tidemill.steps.schema import ColumnType
 
 SCHEMA = {
@@ -193,3 +193,74 @@ def test_says_which_columns_it_needs() -> None:
     found = parse(Slice(name="s", where="hour = 1 OR temp IS NULL"), SCHEMA)
 
     assert found.columns == {"hour", "temp"}
+
+
+CONDITIONS = {
+    "n < temp": [1, 2, 3],
+    "temp - n > 4": [2, 3],
+    "temp + n * 2 <= 7": [1, 3],
+    "(temp + n) * 2 <= 14": [1, 3],
+    "temp / n BETWEEN 5 AND 7": [1, 3],
+    "temp / 0 > 1": [1, 2, 3],
+    "temp / (n - 1) < 20": [1, 2, 3],
+    "-n < -1": [2, 3],
+    "10 > temp - n": [1, 3],
+    "n = 2 OR temp - n = 4": [1, 2, 3],
+    "NOT (temp - n = 4)": [2, 3],
+    "temp * 1e308 * 1e308 > 0": [1, 2, 3],
+    '"at" - day = 3600': [1, 3],
+    'day <= "at"': [1, 2, 3],
+    "temp IS NOT NULL": [1, 2],
+}
+RECKONING = {
+    **SCHEMA,
+    "n": ColumnType.INTEGER,
+    "day": ColumnType.DATE,
+}
+
+
+@pytest.mark.parametrize(("where", "rows"), CONDITIONS.items(), ids=CONDITIONS)
+def test_a_condition_reckons_and_lets_open_rows_pass(
+    tmp_path: Path, where: str, rows: list[int]
+) -> None:
+    table = (
+        "(VALUES (1, 5.0, TIMESTAMP '2013-01-01 01:00:00', DATE '2013-01-01'), (2, 15.0, TIMESTAMP"
+        " '2013-01-02 02:00:00', DATE '2013-01-02'), (3, NULL, NULL, NULL))"
+        ' AS t(n, temp, "at", day)'
+    )
+    sql = parse_condition("c", where, RECKONING).sql
+
+    with connect(tmp_path) as connection:
+        query = f"SELECT n FROM {table} WHERE COALESCE({sql}, TRUE) ORDER BY n"  # noqa: S608
+        found = connection.execute(query).fetchall()
+
+    assert [row[0] for row in found] == rows
+
+
+NO_CONDITION = {
+    "a slice's words are allowed, others are not": ("abs(temp) > 3", "has 'ABS(temp)' where a"),
+    "the remainder": ("n % 2 = 0", "has 'n % 2' where a"),
+    "times and numbers": ('"at" - n > 3', "reckons with at, a Timestamp; only numbers can be"),
+    "a text alone": ("origin - 1 > 3", "reckons with origin, a String; only numbers can be"),
+    "a text as a number": ("n - '1' > 3", "has \"'1'\" where a number is expected; "),
+    "a number no float can hold": ("n - 1e999 > 3", "has the number '1e999', which no column"),
+    "deep": ("(" * 400 + "n" + ")" * 400 + " - 1 > 0", "is nested too deep; "),
+    "long": ("n" + " + n" * 400 + " > 0", "is nested too deep; "),
+}
+
+
+@pytest.mark.parametrize(("where", "message"), NO_CONDITION.values(), ids=NO_CONDITION)
+def test_a_condition_that_is_refused(where: str, message: str) -> None:
+    with pytest.raises(StepError) as raised:
+        parse_condition("sane", where, RECKONING)
+
+    assert raised.value.reason == "InvalidExpectation"
+    assert str(raised.value).startswith(f"expectation sane: {message}")
+
+
+def test_a_slice_does_not_reckon() -> None:
+    """The server judges slices too, and knows only their own few words."""
+    with pytest.raises(StepError) as raised:
+        parse(Slice(name="s", where="temp - hour > 3"), SCHEMA)
+
+    assert raised.value.reason == "InvalidSlice"

@@ -32,7 +32,8 @@ FOUND: dict[str, tuple[list[float | None], list[tuple[str, str]]]] = {
         [
             (
                 "Incomplete",
-                "worth: expected a weight of 0 or more in every row; missing in 1 of 2 rows (50 %)",
+                "worth: expected a weight of 0 or more in every row, observed missing ones; broken"
+                " by 1 of 2 rows (50 %)",
             )
         ],
     ),
@@ -41,8 +42,8 @@ FOUND: dict[str, tuple[list[float | None], list[tuple[str, str]]]] = {
         [
             (
                 "OutOfRange",
-                "worth: expected a weight of 0 or more in every row; negative in 1 of 4 rows (25"
-                " %)",
+                "worth: expected a weight of 0 or more in every row, observed negative ones; broken"
+                " by 1 of 4 rows (25 %)",
             )
         ],
     ),
