@@ -372,3 +372,14 @@ def test_a_changed_type_breaks_the_schema() -> None:
     changed = [*COLUMNS[:-1], {**COLUMNS[-1], "type": "Integer"}]
 
     assert schema(changed) == [("TypeChanged", "carrier: expected String, observed Integer")]
+
+
+def test_a_profile_does_not_say_what_has_drifted() -> None:
+    """Its bins are its own, not those of the version it would be compared with."""
+    version = make_version()
+
+    told = judge_profile(
+        spec(drift={}), version, make_profile(), anchor=version, anchor_profile=None
+    )
+
+    assert told == Judged(violations=(), open=("drift",))
