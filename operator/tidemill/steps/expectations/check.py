@@ -184,7 +184,9 @@ def _group(
     for question, own in zip(questions, answers, strict=True):
         if question.groups:
             columns = [scene.places[name] for name in question.groups]
-            different = lazy.select(*columns).unique().select(nw.len().alias("groups")).collect()
+            # Not unique(), which numbers the rows of each group.
+            groups = lazy.group_by(*columns).agg(nw.len().alias("rows"))
+            different = groups.select(nw.len().alias("groups")).collect()
             own["groups"] = different.get_column("groups").to_list()[0]
 
 
