@@ -6,7 +6,11 @@ import re
 from tidemill.api.documents.results import Failure
 
 MESSAGE_LENGTH = 1024
-_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
+_SECRET = re.compile(
+    r"SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|^SOURCE_(?!AWS_|GOOGLE_|AZURE_|username$)",
+    re.IGNORECASE,
+)
+"""A database's URL stands in a variable of the user's choice behind SOURCE_."""
 _SHORTEST_SECRET = 6
 
 

@@ -23,6 +23,7 @@ from tidemill.steps.engine import one, quoted, single_threaded, text
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store, join, sha256, sha256_of_file
 from tidemill.steps.schema import SQL_TYPES, ColumnType, Schema, type_of
+from tidemill.steps.sources import csvfaults
 from tidemill.steps.sources.formats import format_of
 from tidemill.steps.sources.reading import EXCLUDE
 
@@ -58,7 +59,7 @@ class LocalPart:
 
 
 def _unreadable(name: str, file: Path, error: Exception, advice: str) -> StepError:
-    line = str(error).replace(str(file), name).strip().splitlines()[0][:300]
+    line = csvfaults.told(str(error).replace(str(file), name))[:300]
     said = f"{name} cannot be read as {format_of(file.name)}: {line}; {advice}"
     return StepError("UnreadableObject", said)
 
@@ -84,7 +85,10 @@ def inspect(
         rows = connection.execute(f"DESCRIBE SELECT * FROM {_scan(file)}").fetchall()
     except duckdb.Error as error:
         raise _unreadable(name, file, error, advice) from error
-    return RawObject(name, file, {row[0]: row[1] for row in rows}, advice)
+    types = {row[0]: row[1] for row in rows}
+    if format_of(file.name) == "csv" and csvfaults.is_misread(types):
+        raise _unreadable(name, file, ValueError(csvfaults.fault(file)), advice)
+    return RawObject(name, file, types, advice)
 
 
 def opinions(

@@ -26,6 +26,15 @@ def test_the_values_of_secret_variables_are_starred_out(monkeypatch: pytest.Monk
     assert StepError("AccessDenied", "key hunter2hunter2").document().message == "key ***"
 
 
+def test_the_url_of_a_database_is_starred_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_url", "postgresql://me:word@host/tides")
+    monkeypatch.setenv("SOURCE_AWS_ENDPOINT_URL", "http://minio:9000")
+    monkeypatch.setenv("SOURCE_username", "miller")
+
+    said = "postgresql://me:word@host/tides, http://minio:9000 and miller"
+    assert redacted(said) == "***, http://minio:9000 and miller"
+
+
 def test_a_long_list_says_how_much_more_there_is() -> None:
     assert listing(["a", "b"]) == "a, b"
     assert listing(["a", "b", "c", "d"], most=2) == "a, b and 2 more"
