@@ -15,8 +15,8 @@ VERBS = {
     "TrainingJob": trainingjob.VERBS,
     "ModelDeployment": rolloutrequests.VERBS,
 }
-# Approval names a digest, which a person has to choose.
-NOT_OFFERED = {"TrainingJob": {"approve"}}
+# These name a digest that a person has to choose; of a Dataset only the newest waits for approval.
+NOT_OFFERED = {"TrainingJob": {"approve"}, "Dataset": {"revoke", "erase"}}
 
 
 def cases(part: str) -> list[Any]:

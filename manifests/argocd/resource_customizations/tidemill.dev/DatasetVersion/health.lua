@@ -16,6 +16,8 @@ if accepted ~= nil then
     hs.status = "Healthy"
   elseif accepted.status == "False" then
     hs.status = "Degraded"
+  elseif accepted.reason == "GrowthNeedsApproval" then
+    hs.status = "Suspended" -- until a person approves it
   end
   hs.message = accepted.message
 end
