@@ -4,7 +4,8 @@ The peers are Great Expectations for the same checks, Evidently's drift report a
 each pinned in an environment of its own below the cache directory, on the largest of some sizes
 they finish in time; and one raw DuckDB scan for the same aggregates on all sizes. Ours is
 measured on the same file in the same minute, each run in a process of its own, from reading the
-file on; imports are not counted. `python -m tests.bench data [--rows N] [--seconds S]`.
+file on; imports are not counted, and of short runs the fastest of three counts.
+`python -m tests.bench data [--rows N] [--seconds S]`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ COLUMNS = (
     "humid", "wind_speed", "precip", "visib", "pressure", "late",
 )  # fmt: skip
 GROUP = 122_880
+ROUNDS = 3
+LONG = 30.0
+"""Seconds."""
 MOST_MIB = 1536.0
 MOST_GROWTH = 1.2
 MOST_OF_RAW = 3.0
@@ -86,6 +90,8 @@ class Took:
 
     rows: int
     seconds: float
+    cpu: float
+    """Seconds of CPU, of all its threads and children."""
     mib: float
 
     @property
@@ -155,15 +161,28 @@ def run(argv: Sequence[str | Path], rows: int, seconds: float | None = None) -> 
         words = done.stderr.strip().splitlines()
         return f"ended with {done.returncode}: {words[-1][-200:] if words else 'no word'}"
     said = json.loads(done.stdout.strip().splitlines()[-1])
-    return Took(rows, said["seconds"], said["mib"])
+    return Took(rows, said["seconds"], said["cpu"], said["mib"])
 
 
 def of_ours(what: str, flights: Flights, rows: int) -> Took:
     """Measure ours, or the raw scan."""
     program = [sys.executable, "-m", "tests.bench.data_child", what]
-    found = run([*program, flights.rows(rows), flights.before], rows)
+    found = best([*program, flights.rows(rows), flights.before], rows)
     if isinstance(found, str):
         raise RuntimeError(f"{what} on {rows:,} rows {found}")
+    return found
+
+
+def best(argv: Sequence[str | Path], rows: int, seconds: float | None = None) -> Took | str:
+    """The fastest of some runs, as others may be at work on the machine; a long one is not
+    repeated.
+    """
+    found = run(argv, rows, seconds)
+    for _ in range(ROUNDS - 1):
+        if isinstance(found, str) or found.seconds > LONG:
+            break
+        again = run(argv, rows, seconds)
+        found = again if isinstance(again, str) else min(found, again, key=lambda it: it.seconds)
     return found
 
 
@@ -192,18 +211,20 @@ def of_peer(
     peer: Peer, python: Path, flights: Flights, most: int, seconds: float, out: Console
 ) -> Took | None:
     """The largest size a peer finishes in time, and what it took."""
-    best: Took | None = None
+    largest: Took | None = None
     program = ROOT / "tests" / "bench" / "peers" / f"{peer.program}.py"
     for years in SIZES:
         rows = years * flights.a_year
-        if rows > most or (best is not None and best.seconds * rows / best.rows > seconds):
+        if rows > most:
             break
-        found = run([python, program, flights.rows(rows), flights.quarter], rows, seconds)
+        if largest is not None and largest.seconds * rows / largest.rows > seconds:
+            break
+        found = best([python, program, flights.rows(rows), flights.quarter], rows, seconds)
         if isinstance(found, str):
             out.print(f"{peer.name} on {rows:,} rows {found}")
             break
-        best = found
-    return best
+        largest = found
+    return largest
 
 
 def main(argv: Sequence[str] = ()) -> int:
@@ -212,10 +233,10 @@ def main(argv: Sequence[str] = ()) -> int:
     options.add_argument("--rows", type=int, default=ROWS, help="rows ours is given")
     options.add_argument("--seconds", type=float, default=SECONDS, help="longest run of a peer")
     chosen = options.parse_args(list(argv))
-    out = Console(soft_wrap=True)
+    out = Console(soft_wrap=True, width=150)
     with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as directory:
         flights = Flights(Path(directory))
-        table = Table("who", "rows", "s", "rows/s", "MiB", "bar", "measured", "met")
+        table = Table("who", "rows", "s", "CPU s", "rows/s", "MiB", "bar", "measured", "met")
         missed = _peers(table, flights, chosen.rows, chosen.seconds, out)
         missed += _alone(table, flights, chosen.rows)
     cells = chosen.rows * len(COLUMNS) / 1e6
@@ -277,11 +298,15 @@ def _line(
     measured: str = "",
     met: bool | None = None,
 ) -> None:
-    numbers = ["", "", "", ""]
+    numbers = [""] * 5
     if took is not None:
         numbers = [
-            f"{took.rows:,}", f"{took.seconds:.2f}", f"{took.per_second:,.0f}", f"{took.mib:.0f}"
-        ]  # fmt: skip
+            f"{took.rows:,}",
+            f"{took.seconds:.2f}",
+            f"{took.cpu:.2f}",
+            f"{took.per_second:,.0f}",
+            f"{took.mib:.0f}",
+        ]
     verdict = "" if met is None else "yes" if met else "no"
     table.add_row(who if took else "", *numbers, bar, measured, verdict)
 

@@ -1,7 +1,8 @@
 """What the data benchmark measures of ours, each in a process of its own.
 
-`python -m tests.bench.data_child ours|raw CURRENT BEFORE`: one JSON line with seconds and most
-memory. `BEFORE` is the profile of the version before, as it lies in the artifact store.
+`python -m tests.bench.data_child ours|raw CURRENT BEFORE`: one JSON line with seconds, those of
+CPU, and most memory. `BEFORE` is the profile of the version before, as it lies in the artifact
+store.
 """
 # ruff: noqa: S608 -- names in SQL are constants of this file
 
@@ -102,11 +103,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path(current).parent) as scratch:
         link = Path(scratch) / "current.parquet"
         link.hardlink_to(current)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), sum(os.times()[:4])
         did = {"ours": ours, "raw": raw}[what](str(link), held, Path(scratch))
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, sum(os.times()[:4]) - cpu
     most = resident_mib(os.getpid(), "VmHWM")
-    sys.stdout.write(f"\n{json.dumps({'seconds': seconds, 'mib': most, 'did': did})}")
+    sys.stdout.write(f"\n{json.dumps({'seconds': seconds, 'cpu': cpu, 'mib': most, 'did': did})}")
 
 
 if __name__ == "__main__":
