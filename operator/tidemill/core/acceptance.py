@@ -59,12 +59,20 @@ def contract_hash(spec: DatasetSpec, anchor: str | None) -> str:
     contract = given(spec.contract)
     judged = {key: contract.get(key) for key in ("schema", "expectations")}
     judged |= {"drift": contract["drift"]} if "drift" in contract else {}
+    judged |= {"labels": labelling(spec)} if labelling(spec) else {}
     return stable_hash([judged, roles(spec), anchor])
 
 
 def roles(spec: DatasetSpec) -> dict[str, Any]:
     """What spec.columns says of how rows are read; what columns mean to people is no part."""
     return {key: value for key, value in given(spec.columns).items() if key != "describe"}
+
+
+def labelling(spec: DatasetSpec) -> dict[str, Any]:
+    """What spec.labels says of what a row's label is and of how far raters have to agree."""
+    said = {} if spec.labels is None else given(spec.labels)
+    told = ("provenance", "instructions", "costPerLabel")
+    return {key: value for key, value in said.items() if key not in told}
 
 
 def current_hashes(
@@ -154,6 +162,8 @@ def judge_profile(
             found.extend(answer)
     if spec.contract.drift is not None:
         unknown.append("drift")  # takes the rows again, in the earlier version's bins
+    if spec.labels is not None and spec.labels.min_agreement is not None:
+        unknown.append("labels.minAgreement")  # takes what each rater said
     return Judged(violations=tuple(found), open=tuple(unknown))
 
 

@@ -83,6 +83,7 @@ WAIT_FOR_SPEC = frozenset(
         "InvalidPipeline",
         "InvalidQuery",
         "InvalidSelect",
+        "InvalidSpec",
         "InvalidSlice",
         "InvalidUri",
         "LabelNotBinary",

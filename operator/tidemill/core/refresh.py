@@ -37,6 +37,7 @@ from tidemill.core.acceptance import (
     current_hashes,
     is_accepted,
     is_rejected,
+    labelling,
     roles,
 )
 from tidemill.core.causes import given, handled, shape, spend
@@ -81,6 +82,7 @@ def spec_hash(spec: DatasetSpec) -> str:
     read = {key: said.get(key) for key in ("source", "split", "slices")} | {"columns": roles(spec)}
     drift = [contract["drift"]] if "drift" in contract else []
     read |= {key: said[key] for key in ("prepare", "window", "exclude") if key in said}
+    read |= {"labels": labelling(spec)} if labelling(spec) else {}
     return stable_hash([read, contract.get("schema"), contract.get("expectations"), *drift])
 
 

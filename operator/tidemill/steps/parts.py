@@ -64,7 +64,7 @@ def _unreadable(name: str, file: Path, error: Exception, advice: str) -> StepErr
     return StepError("UnreadableObject", said)
 
 
-def _scan(file: Path, text_columns: Sequence[str] = ()) -> str:
+def scan(file: Path, text_columns: Sequence[str] = ()) -> str:
     """SQL that reads a raw file. Columns that are to be text are not guessed: 007 stays 007."""
     path = text(str(file))
     kind = format_of(file.name)
@@ -82,7 +82,7 @@ def inspect(
 ) -> RawObject:
     """Find an object's columns. Raises UnreadableObject."""
     try:
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {_scan(file)}").fetchall()
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {scan(file)}").fetchall()
     except duckdb.Error as error:
         raise _unreadable(name, file, error, advice) from error
     types = {row[0]: row[1] for row in rows}
@@ -110,7 +110,7 @@ def opinions(
         ]
         if doubtful:
             counts = ", ".join(f"count({quoted(name)})" for name in doubtful)
-            row = one(connection, f"SELECT {counts} FROM {_scan(item.file)}")
+            row = one(connection, f"SELECT {counts} FROM {scan(item.file)}")
             for name, count in zip(doubtful, row, strict=True):
                 if count == 0:
                     seen[item.name][name] = None
@@ -158,7 +158,7 @@ def write_part(
     )
     try:
         part = copy_part(
-            connection, f"SELECT {columns} FROM {_scan(raw.file, kept_as_text)}", target
+            connection, f"SELECT {columns} FROM {scan(raw.file, kept_as_text)}", target
         )
     except duckdb.Error as error:
         raise _unreadable(raw.name, raw.file, error, raw.advice) from error
@@ -205,7 +205,7 @@ def check_event_times(
     for item in raw:
         if name not in item.types or type_of(item.types[name]) is not ColumnType.STRING:
             continue
-        table = _scan(item.file)
+        table = scan(item.file)
         unread = f"count(*) FILTER ({column} IS NOT NULL AND {moment} IS NULL)"
         example = f"any_value({column}) FILTER ({column} IS NOT NULL AND {moment} IS NULL)"
         count, shown = one(connection, f"SELECT {unread}, {example} FROM {table}")

@@ -27,6 +27,7 @@ from tidemill.steps.datadocs.publish import publish_docs
 from tidemill.steps.engine import connect, one, quoted
 from tidemill.steps.erase import refuse_erased
 from tidemill.steps.failures import StepError
+from tidemill.steps.labels import label_raw, report_labels
 from tidemill.steps.objects import Store, join
 from tidemill.steps.parts import (
     LocalPart,
@@ -54,6 +55,7 @@ from tidemill.steps.schema import (
     describe,
     merge,
 )
+from tidemill.steps.slicing import report_slices
 from tidemill.steps.sources.choice import open_source
 from tidemill.steps.sources.growing import OutgrownError, fetch_base, grow
 from tidemill.steps.sources.reading import Reading
@@ -124,9 +126,9 @@ def _snapshot(
     profiled = profile(connection, table, spec.columns.event_time, subjects)
     seen = drift.Found(table, spec.columns.event_time, digest, columns, profiled)
     moved = drift.drifted(connection, store, arguments, seen)
-    violations = (*violations, *moved)[:_MOST_VIOLATIONS]
     published = publish_parts(store, arguments.store, parts)
     place = join(arguments.store, "versions", digest.removeprefix("sha256:"))
+    labels, disputed = report_labels(connection, store, place, table, spec, schema)
     manifest = Manifest(digest=digest, parts=published, rows=rows)
     snapshot = Snapshot(
         digest=digest,
@@ -138,7 +140,9 @@ def _snapshot(
         columns=columns,
         window=labelled.window,
         read_rows=prepared.counted(written, kept),
-        violations=violations,
+        violations=(*disputed, *violations, *moved)[:_MOST_VIOLATIONS],
+        labels=labels,
+        slices=report_slices(connection, table, spec, rule, schema, labelled.window),
         contract_hash=arguments.contract_hash,
         fingerprint=read.fingerprint,
         objects=tuple(item.name[-_OBJECT_LENGTH:] for item in read.files[-_MOST_OBJECTS:]),
@@ -162,7 +166,7 @@ def _written(
     """The schema of all that was read and of what it is added to, and their parts."""
     raw = [inspect(connection, item.name, item.path, read.advice) for item in read.files]
     prepared = prepare(connection, raw, spec, scratch)
-    raw = prepared.raw
+    raw = label_raw(connection, prepared.raw, spec, scratch)
     schema = _schema(connection, spec, [*raw, *base], anchor)
     new = [write_part(connection, item, schema, scratch) for item in raw]
     written = grow(connection, spec, read, new, base, schema, scratch)

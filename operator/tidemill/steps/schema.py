@@ -30,6 +30,7 @@ class Role(StrEnum):
     KEY = "Key"
     EVENT_TIME = "EventTime"
     LABEL = "Label"
+    RATER = "Rater"
     GROUP = "Group"
     WEIGHT = "Weight"
     SENSITIVE = "Sensitive"
@@ -163,7 +164,7 @@ def role_of(spec: DatasetSpec, name: str, kind: ColumnType) -> Role:
     """What a column is for. With no list of features it is every column without another role
     that a model can take.
     """
-    columns = spec.columns
+    columns, labels = spec.columns, spec.labels
     if name == columns.event_time:
         return Role.EVENT_TIME
     if name == columns.label.name:
@@ -171,6 +172,7 @@ def role_of(spec: DatasetSpec, name: str, kind: ColumnType) -> Role:
     if name in columns.key:
         return Role.KEY
     for role, names in (
+        (Role.RATER, () if labels is None else (*labels.raters, labels.adjudication)),
         (Role.GROUP, (columns.group,)),
         (Role.WEIGHT, (columns.weight,)),
         (Role.SENSITIVE, columns.sensitive),

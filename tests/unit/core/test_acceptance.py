@@ -383,3 +383,19 @@ def test_a_profile_does_not_say_what_has_drifted() -> None:
     )
 
     assert told == Judged(violations=(), open=("drift",))
+
+
+def test_agreement_takes_a_read() -> None:
+    """A profile does not know what each rater said, and an old verdict is not carried over."""
+    disagreed = Violation(
+        name="Labels", reason="LabelDisagreement", severity="Fail", message="observed 0.1"
+    )
+    version = make_version("spring", violations=[disagreed.to_wire()])
+    labelled = make_dataset(
+        spec={"labels": {"raters": ["label_a", "label_b"], "minAgreement": "0.6"}}
+    ).spec
+
+    told = judge_profile(labelled, version, make_profile(), anchor=None, anchor_profile=None)
+
+    assert "labels.minAgreement" in told.open
+    assert "Labels" not in {item.name for item in told.violations}

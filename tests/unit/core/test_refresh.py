@@ -462,6 +462,7 @@ SHAPING = {
     "the source": {"source": {"objects": {"uri": "s3://tides/other/*.parquet"}}},
     "a column": {"columns": {"eventTime": "t", "label": {"name": "late"}}},
     "the split": {"split": {"testShare": "0.3"}},
+    "who labels": {"labels": {"raters": ["label_a", "label_b"]}},
     "the preparation": {"prepare": {"select": "SELECT * FROM source"}},
     "the window": {"window": {"lastSeconds": 86400}},
     "an excluded time": {
@@ -483,6 +484,9 @@ CALM = {
     "how many versions are kept": {"versionHistoryLimit": 3},
     "the owner": {"contract": {**make_dataset().to_wire()["spec"]["contract"], "owner": "me"}},
     "a default written out": {"split": {"by": "Time", "testShare": "0.2"}},
+    "where labels come from": {
+        "labels": {"provenance": "Crowd", "instructions": "Look twice.", "costPerLabel": "0.05"}
+    },
     "what a column means": {
         "columns": {
             **make_dataset().to_wire()["spec"]["columns"],

@@ -12,8 +12,10 @@ from tidemill.api.base import Model
 from tidemill.api.documents.bundle import Signature
 from tidemill.api.v1alpha1.datasetversion import (
     DataWindow,
+    LabelReport,
     ReadRows,
     SchemaColumn,
+    SliceReport,
     SourceRead,
     StoredDocument,
     Violation,
@@ -64,6 +66,8 @@ class Snapshot(Model):
     columns: tuple[SchemaColumn, ...]
     window: DataWindow
     read_rows: ReadRows | None = None
+    labels: LabelReport | None = None
+    slices: tuple[SliceReport, ...] = ()
     violations: tuple[Violation, ...] = ()
     contract_hash: str
     fingerprint: str

@@ -8,6 +8,7 @@ from tidemill.api.base import Column, KindNames, Model, Resource, Status, map_li
 from tidemill.api.scalars import Cron, Digest, Name, PositiveSeconds, StorageUri, Timestamp
 from tidemill.api.v1alpha1.datacolumns import Columns, Slice, Split
 from tidemill.api.v1alpha1.datacontract import Contract
+from tidemill.api.v1alpha1.datalabels import Labelling
 from tidemill.api.v1alpha1.datashaping import ExcludedTime, Prepare, Window
 from tidemill.api.v1alpha1.datasource import Source
 
@@ -45,6 +46,19 @@ class DatasetSpec(Model):
                 "split by Hash needs columns.group, or else columns.key, to hash",
             ),
             (
+                "!has(self.labels) || !has(self.labels.raters) || size(self.labels.raters) == 0"
+                " || !has(self.columns.label.absent) || self.columns.label.absent == 'Drop'",
+                "labels.raters needs columns.label.absent: Drop, as a row its raters leave without"
+                " a label has none",
+            ),
+            (
+                "!has(self.labels) || !has(self.labels.raters) || !self.labels.raters.exists(r,"
+                " r == self.columns.label.name || r == self.columns.eventTime"
+                " || (has(self.columns.key) && r in self.columns.key)"
+                " || (has(self.columns.features) && r in self.columns.features))",
+                "raters may not be the label, the event time, a key or a feature",
+            ),
+            (
                 "!has(self.source.sql) || !has(self.source.sql.mode)"
                 " || self.source.sql.mode != 'Upsert'"
                 " || (has(self.columns.key) && size(self.columns.key) > 0)",
@@ -70,6 +84,8 @@ class DatasetSpec(Model):
     source.objects.exclude."""
     split: Split = Split()
     """How rows are divided into fit, validation and test."""
+    labels: Labelling | None = None
+    """Where labels come from, and how far those who gave them agree."""
     slices: Annotated[
         tuple[Slice, ...], Field(max_length=32, json_schema_extra=map_list("name"))
     ] = ()

@@ -4,8 +4,19 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from tidemill.api.base import ATOMIC_LIST, Column, KindNames, Model, Ref, Resource, Status, rules
+from tidemill.api.base import (
+    ATOMIC_LIST,
+    Column,
+    KindNames,
+    Model,
+    Ref,
+    Resource,
+    Status,
+    map_list,
+    rules,
+)
 from tidemill.api.scalars import ColumnName, Digest, Name, Ratio, Short, StorageUri, Text, Timestamp
+from tidemill.api.v1alpha1.datalabels import Provenance
 
 
 class StoredDocument(Model):
@@ -25,7 +36,7 @@ class SchemaColumn(Model):
     type: Annotated[str, Field(max_length=64)]
     """Boolean, Integer, Number, String, Timestamp or Date."""
     role: Annotated[str, Field(max_length=16)]
-    """Key, EventTime, Label, Group, Weight, Sensitive, Context, Feature or Unused."""
+    """Key, EventTime, Label, Rater, Group, Weight, Sensitive, Context, Feature or Unused."""
     description: Short = ""
     """What it means, as columns.describe said when the snapshot was first read."""
     owner: Annotated[str, Field(max_length=128)] = ""
@@ -42,7 +53,7 @@ class Violation(Model):
     reason: Annotated[str, Field(max_length=64)]
     """What kind of violation: OutOfRange, UnknownValues, Incomplete, Duplicates, RowCount,
     PatternMismatch, MixedTypes, DuplicateRows, Outliers, Stale, ConditionBroken, MissingColumn,
-    ExtraColumn, TypeChanged, Drifted, NoReference."""
+    ExtraColumn, TypeChanged, Drifted, NoReference, LabelDisagreement, NoData."""
     severity: Annotated[str, Field(max_length=8)]
     """Fail or Warn."""
     column: Annotated[str, Field(max_length=128)] = ""
@@ -107,6 +118,57 @@ class DataWindow(Model):
     by Hash."""
     hash: HashSplit | None = None
     """How rows are divided if split by Hash."""
+
+
+class RaterReport(Model):
+    """One rater's part in a snapshot's labels."""
+
+    name: ColumnName
+    """The rater's column."""
+    ratings: int
+    """How many rows it has seen."""
+
+
+class LabelReport(Model):
+    """What is known of a snapshot's labels."""
+
+    provenance: Provenance | None = None
+    """Where they come from."""
+    coverage: Annotated[str, Field(max_length=16)]
+    """The share of rows with a label, mature or not."""
+    cost: Annotated[str, Field(max_length=32)] | None = None
+    """What all ratings have cost, by labels.costPerLabel."""
+    raters: Annotated[
+        tuple[RaterReport, ...], Field(max_length=16, json_schema_extra=map_list("name"))
+    ] = ()
+    """Who has seen how much."""
+    doubly_rated_rows: int | None = None
+    """How many rows two or more raters have seen."""
+    conflicting_rows: int | None = None
+    """How many rows have raters who disagree."""
+    statistic: Annotated[str, Field(max_length=16)] = ""
+    """Cohen of two raters, Fleiss of more."""
+    kappa: Annotated[str, Field(max_length=16)] | None = None
+    """Agreement beyond chance: 1 is all, 0 none. Not there where everybody says one thing."""
+    kappa_low: Annotated[str, Field(max_length=16)] | None = None
+    """The lower end of its 95 % interval."""
+    kappa_high: Annotated[str, Field(max_length=16)] | None = None
+    """The upper end."""
+    conflicts: StoredDocument | None = None
+    """The newest rows whose raters disagree, at most 1000, with what each said."""
+
+
+class SliceReport(Model):
+    """How large a slice of a snapshot is."""
+
+    name: Name
+    """The slice."""
+    rows: int
+    """How many rows are in it."""
+    labelled_rows: int
+    """How many of them have a final label."""
+    positive_rows: int
+    """How many of those are of the positive class."""
 
 
 class ReadRows(Model):
@@ -178,6 +240,12 @@ class DatasetVersionSpec(Model):
     """The snapshot's schema."""
     window: DataWindow
     """The event times it covers."""
+    labels: LabelReport | None = None
+    """Where its labels come from and how far raters agree, where spec.labels says something."""
+    slices: Annotated[
+        tuple[SliceReport, ...], Field(max_length=32, json_schema_extra=map_list("name"))
+    ] = ()
+    """How large each slice is, and how its labels are balanced."""
     read_rows: ReadRows | None = None
     """What became of the rows that were read; a version of an earlier release does not say."""
     violations: Annotated[
