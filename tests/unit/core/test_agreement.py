@@ -36,7 +36,10 @@ def pairs(seed: int, rows: int, words: str = "ab", noise: float = 0.3) -> list[P
     """Two raters, the second often of the first one's opinion."""
     chance = random.Random(seed)
     first = [chance.choice(words) for _ in range(rows)]
-    return [(w, chance.choice(words) if chance.random() < noise else w) for w in first]
+    second = [chance.choice(words) if chance.random() < noise else w for w in first]
+    said: list[Pattern] = []
+    said.extend(zip(first, second, strict=True))
+    return said
 
 
 @pytest.mark.parametrize("words", ["ab", "aaab", "abcde"])
