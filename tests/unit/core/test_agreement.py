@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 from tidemill.core.agreement import Pattern, agreement, conflicts, ratings
 
 # The example of Fleiss' kappa in the literature: ten subjects, fourteen raters, five categories.
-FLEISS = [
+FLEISS: list[tuple[int, ...]] = [
     (0, 0, 0, 0, 14),
     (0, 2, 6, 4, 2),
     (0, 0, 3, 5, 6),
