@@ -13,7 +13,8 @@ from tidemill.api.v1alpha1 import KINDS, Dataset, ModelDeployment
 
 ROOT = Path(__file__).parents[2]
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.yaml"))
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("[0-9]*.yaml"))
+FOLDER = ROOT / "manifests" / "samples"
+SAMPLES = [*sorted(FOLDER.glob("[0-9]*.yaml")), *sorted(FOLDER.glob("sources/*.yaml"))]
 MARK = "# refused with: "
 
 RUN: Body = {

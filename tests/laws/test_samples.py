@@ -11,7 +11,8 @@ from tidemill.api.base import Resource
 from tidemill.api.v1alpha1 import KINDS
 
 BY_KIND = {kind.names.kind: kind for kind in KINDS}
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("[0-9]*.yaml"))
+FOLDER = ROOT / "manifests" / "samples"
+SAMPLES = [*sorted(FOLDER.glob("[0-9]*.yaml")), *sorted(FOLDER.glob("sources/*.yaml"))]
 YAML_1_1_WORDS = {"on", "off", "yes", "no", "y", "n"}
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.steps.sources.webserver import Page, web_server
 from tidemill.api.v1alpha1.datasource import ObjectsSource
 from tidemill.steps.failures import StepError
-from tidemill.steps.objects import Store
-from tidemill.steps.sources.storage import sight
+from tidemill.steps.objects import SOURCE, Store
+from tidemill.steps.sources.storage import Storage, sight
 
 
 @pytest.fixture
@@ -73,3 +74,28 @@ def test_the_fingerprint_follows_what_is_there(months: Path) -> None:
     gone = sight(Store(), source).fingerprint
 
     assert len({first, written, renamed, gone}) == 4
+
+
+LISTING = """<?xml version="1.0"?>
+<ListBucketResult><Name>tides</Name><IsTruncated>false</IsTruncated><KeyCount>1</KeyCount>
+<Contents><Key>a.csv</Key><LastModified>2026-10-21T07:28:00.000Z</LastModified>
+<ETag>"1"</ETag><Size>4</Size></Contents></ListBucketResult>"""
+
+
+def test_a_store_that_is_down_for_a_while_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 says 503 SlowDown where it means: later."""
+    told = {"ETag": '"1"', "Last-Modified": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    with web_server() as server:
+        server.pages["/tides"] = Page(LISTING.encode(), statuses=[503, 503, 200])
+        server.pages["/tides/a.csv"] = Page(b"x\n1\n", told, statuses=[503, 200])
+        monkeypatch.setenv("SOURCE_AWS_ENDPOINT_URL", server.address)
+        monkeypatch.setenv("SOURCE_AWS_ALLOW_HTTP", "true")
+        source = Storage(Store(SOURCE), ObjectsSource(uri="s3://tides/*.csv"))
+        seen = source.look()
+        made = source.read(tmp_path)
+
+    assert made.fingerprint == seen.fingerprint
+    assert [item.path.read_bytes() for item in made.files] == [b"x\n1\n"]
+    assert server.methods() == ["GET"] * 5 + ["HEAD"]

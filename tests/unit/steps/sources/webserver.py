@@ -67,7 +67,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, *, head: bool) -> None:
         of = self.server_of
         of.asked.append((self.command, self.path, dict(self.headers)))
-        page = of.pages.get(self.path, Page(statuses=[404]))
+        path = self.path.partition("?")[0]
+        page = of.pages.get(self.path) or of.pages.get(path) or Page(statuses=[404])
         status = page.statuses.pop(0) if len(page.statuses) > 1 else page.statuses[0]
         self.send_response(page.head if head and page.head else status)
         for name, value in page.headers.items():
