@@ -44,8 +44,9 @@ _RARE_MOST = 10_000
 _RARE_BYTES = 131072
 _MANY = 4096
 """A column of so many different values, or fewer, is counted value by value."""
-_MOST_GROUPS = 4_000_000
-"""Values are told apart by hour where that makes no more groups than this."""
+_MOST_GROUPS = 1_000_000
+"""Values are told apart by hour where that makes no more groups than this, or of numbers twice as
+many: they are held in memory, a text with up to a kilobyte."""
 _HOUR = "hour of the data"
 _BIN = "bin"
 _COUNT = "count"
@@ -179,9 +180,15 @@ class _View:
         """
         if distinct > _MANY:
             return None
-        name, by_hour = self.column(item), groups <= _MOST_GROUPS
+        name, lazy = self.column(item), self.lazy
+        if item.kind is ColumnType.STRING:
+            # Those that are too long stay so, and are in no bin whatever they go on with.
+            cut = nw.col(name).str.slice(0, _LONGEST_VALUE + 1)
+            by_hour, lazy = groups <= _MOST_GROUPS, lazy.select(nw.col(_HOUR), cut)
+        else:
+            by_hour = groups <= 2 * _MOST_GROUPS
         keys = [_HOUR, name] if by_hour else [name]
-        frame = self.lazy.group_by(*keys).agg(nw.len().alias(_COUNT)).collect().to_arrow()
+        frame = lazy.group_by(*keys).agg(nw.len().alias(_COUNT)).collect().to_arrow()
         return values.read(frame, name, _COUNT, _HOUR if by_hour else None)
 
     def quantiles(self, item: Subject, size: int) -> list[float]:

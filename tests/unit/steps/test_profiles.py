@@ -386,3 +386,12 @@ def test_a_profile_is_the_same_however_it_is_counted(
     # Few numbers that are not counted value by value are cut at their quantiles.
     same = [item for item in expected.features if values or item.name not in ("few", "flag")]
     assert [item for item in found.features if item in same] == same
+
+
+def test_texts_that_are_too_long_are_in_no_bin(connection: duckdb.DuckDBPyConnection) -> None:
+    long = "x" * 256
+
+    found = profiled(connection, [f"{long}a", f"{long}b", long, "short", None], ColumnType.STRING)
+
+    assert (found.categories, found.counts, found.missing) == (("short", long), (1, 1), 1)
+    assert found.distinct == 2
