@@ -27,6 +27,7 @@ from tidemill.steps.datadocs.publish import publish_docs
 from tidemill.steps.engine import connect, one, quoted
 from tidemill.steps.erase import refuse_erased
 from tidemill.steps.failures import StepError
+from tidemill.steps.hush import hushed
 from tidemill.steps.labels import label_raw, report_labels
 from tidemill.steps.objects import Store, join
 from tidemill.steps.parts import (
@@ -86,7 +87,7 @@ def refresh(arguments: RefreshArguments, scratch: Path) -> Result:
         logger.info("the source holds what it did when it was last read")
         return Unchanged(fingerprint=read.fingerprint, source_changed=read.changed)
     logger.info("read %d objects", len(read.files))
-    with connect(scratch) as connection:
+    with connect(scratch) as connection, hushed(arguments.spec):
         try:
             return _snapshot(connection, Store(), arguments, read, scratch)
         except OutgrownError:
