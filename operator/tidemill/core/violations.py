@@ -5,6 +5,7 @@ words: `<column>: expected <what>, observed <what>; broken by <count> of <rows> 
 as <examples>`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -34,6 +35,9 @@ EXAMPLE_LENGTH = 64
 """How long each of them may be."""
 HIDDEN = "values that are not shown, as the column is sensitive"
 """What is observed in a sensitive column."""
+_MOST = 100
+_BYTES = 98304
+"""Of the 256 KiB of a result."""
 _MESSAGE = 1024
 _TEXT = 256
 
@@ -174,6 +178,22 @@ def listed(expectation: Expectation, count: int) -> str:
 def too_many(expectation: Expectation, count: int, rows: int) -> bool:
     """Whether more rows break an expectation than its maxShare allows."""
     return Decimal(count) > decimal(expectation.max_share or "0") * rows
+
+
+def bounded(found: Sequence[Violation]) -> tuple[Violation, ...]:
+    """As many violations as a record and a result hold, in their order; what fails a version goes
+    before what only warns.
+    """
+    places = sorted(
+        range(len(found)), key=lambda place: (found[place].severity != Severity.FAIL, place)
+    )
+    kept, left = [], _BYTES
+    for place in places[:_MOST]:
+        left -= len(json.dumps(found[place].to_wire()))
+        if left < 0:
+            break
+        kept.append(place)
+    return tuple(found[place] for place in sorted(kept))
 
 
 def missing_column(expectation: Expectation, column: str) -> Violation:

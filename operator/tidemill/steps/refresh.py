@@ -20,7 +20,7 @@ from tidemill.api.documents.results import Result, Snapshot, Unchanged
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.dataset import DatasetSpec
 from tidemill.api.v1alpha1.datasetversion import Violation
-from tidemill.core.violations import EVENT_TIME, violation
+from tidemill.core.violations import EVENT_TIME, bounded, violation
 from tidemill.steps import drift, expectations, predicates
 from tidemill.steps.cuts import cut
 from tidemill.steps.datadocs.publish import publish_docs
@@ -65,7 +65,6 @@ from tidemill.steps.windows import find_window, label_rule, naive
 
 logger = logging.getLogger(__name__)
 
-_MOST_VIOLATIONS = 100
 _MOST_OBJECTS = 200
 _OBJECT_LENGTH = 256
 
@@ -141,7 +140,7 @@ def _snapshot(
         columns=columns,
         window=labelled.window,
         read_rows=prepared.counted(written, kept),
-        violations=(*disputed, *violations, *moved)[:_MOST_VIOLATIONS],
+        violations=bounded((*disputed, *violations, *moved)),
         labels=labels,
         slices=report_slices(connection, table, spec, rule, schema, labelled.window),
         contract_hash=arguments.contract_hash,
@@ -253,7 +252,7 @@ def _violations(
         sensitive=sensitive,
         now=naive(arguments.now),
     )
-    found = (
+    return (
         *(
             expectations.compare(connection, table, schema, frozen, evolution, sensitive, rows)
             if frozen
@@ -263,7 +262,6 @@ def _violations(
         *check_weights(connection, table, spec, rows),
         *expectations.check(connection, table, contract.expectations, scene),
     )
-    return found[:_MOST_VIOLATIONS]
 
 
 def _without_event_time(

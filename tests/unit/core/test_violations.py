@@ -1,10 +1,13 @@
 """Violations: their parts, their sentence, and what is cut."""
 
+import json
+
 import pytest
 
 from tidemill.api.v1alpha1.datacontract import Expectation, Severity
 from tidemill.core.violations import (
     CHECKS,
+    bounded,
     bounds,
     broken,
     counted_share,
@@ -101,6 +104,25 @@ def test_everything_is_cut_to_what_a_record_holds() -> None:
     lengths = (len(found.column), len(found.expected), len(found.observed), len(found.message))
     assert lengths == (128, 256, 256, 1024)
     assert len(found.to_wire()["examples"]) == 5
+
+
+def test_what_fails_goes_before_what_warns_where_not_all_can_be_kept() -> None:
+    warned = broken(rule(severity="Warn"), "OutOfRange", expected="x", observed="y")
+    failed = broken(rule(), "OutOfRange", expected="x", observed="y")
+
+    assert bounded([warned, failed]) == (warned, failed)
+    assert bounded([*[warned] * 150, failed]) == (*[warned] * 99, failed)
+
+
+def test_what_is_kept_fits_a_result_whatever_the_script() -> None:
+    long = broken(
+        rule(), "OutOfRange", expected="漢" * 256, observed="漢" * 256, examples=["漢" * 64] * 5
+    )
+
+    kept = bounded([long] * 100)
+
+    assert 1 <= len(kept) < 100
+    assert len(json.dumps([item.to_wire() for item in kept])) < 100_000
 
 
 def test_a_schema_without_differences() -> None:
