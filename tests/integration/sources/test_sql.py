@@ -82,6 +82,18 @@ def test_types_of_mariadb(maria: Database, tmp_path: Path, monkeypatch: pytest.M
     }  # fmt: skip
 
 
+def test_signs_of_parameters_are_the_querys_own(database: Database, tmp_path: Path) -> None:
+    own = ", $$50%$$ AS d, E'it\\'s 5%' AS e" if database.scheme == "postgresql" else ""
+    query = f"SELECT 10 % 3 AS m, 'a%b :x %s' AS t{own} -- 100%"
+    (row,) = rows_of(source(query=query, watermark="m", mode="Append").read(tmp_path))
+
+    assert row == {
+        "m": 1,
+        "t": "a%b :x %s",
+        **({"d": "50%", "e": "it's 5%"} if own else {}),
+    }
+
+
 def test_many_rows_come_a_page_at_a_time(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +292,14 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "two statements": ({"query": "SELECT 1 AS a; SELECT 2 AS a"}, "InvalidQuery", "the query: "),
     "out of its brackets": (
         {"query": "SELECT 1 AS a) AS x; DROP TABLE arrivals; --"},
+        "InvalidQuery",
+        "the query: ",
+    ),
+    "out of its brackets and of its transaction": (
+        {
+            "query": "SELECT 1 AS a) AS x; COMMIT; DELETE FROM arrivals; --",
+            "watermark": "a",
+        },
         "InvalidQuery",
         "the query: ",
     ),

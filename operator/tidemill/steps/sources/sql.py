@@ -9,6 +9,7 @@ The database's own words are told, but never its URL: what could hold its passwo
 
 import logging
 import os
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,10 @@ _CELLS = 200_000
 """Cells fetched at once."""
 _MOST_ROWS = 20_000
 _MESSAGE = 300
+_PERCENTS = re.compile(
+    r"""E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|\$\$.*?\$\$|%""", re.DOTALL
+)
+"""pg8000 takes a percent sign for a parameter's, but not in what this finds besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,8 @@ class Sql:
             old = sa.case((sa.or_(mark <= last, mark.is_(None)), 1), else_=0)
             asked.append(sa.func.sum(old))
         with self._telling():
-            row = connection.execute(sa.select(*asked).select_from(self._rows())).one()
+            wanted = sa.select(*asked).select_from(self._rows()).where(_always())
+            row = connection.execute(wanted).one()
         below = int(row[2] or 0) if len(row) > 2 else 0
         return _State(int(row[0]), watermarks.checked(self._spec.watermark, row[1]), below)
 
@@ -147,13 +153,15 @@ class Sql:
         query = (self._spec.query or "").strip().rstrip(";")
         # A colon would begin a parameter, and a comment at the end take what follows with it.
         inner = query.replace(":", r"\:")
+        if self._engine.dialect.driver == "pg8000":
+            inner = _PERCENTS.sub(lambda found: "%%" if found[0] == "%" else found[0], inner)
         return sa.text(f"(\n{inner}\n) AS tidemill_source")
 
     def _stream(
         self, connection: sa.Connection, before: SourceRead | None, high: Any, target: Path
     ) -> int:
         """Write the rows to a parquet file and count them."""
-        wanted = sa.select(sa.text("*")).select_from(self._rows())
+        wanted = sa.select(sa.text("*")).select_from(self._rows()).where(_always())
         if self._spec.watermark is not None and before is not None:
             mark: sa.ColumnClause[Any] = sa.column(self._spec.watermark)
             last = watermarks.read(before.watermark, before.watermark_type)
@@ -219,6 +227,13 @@ class Sql:
             if secret:
                 said = said.replace(secret, "***")
         return " ".join(said.split())[:_MESSAGE]
+
+
+def _always() -> sa.ColumnElement[bool]:
+    """A condition that holds, with parameters: a driver lets a statement that has some be only
+    one, and reads its signs in one way.
+    """
+    return sa.literal(1) == sa.literal(1)
 
 
 def _goes_on(spec: SqlSource, shape: str, before: SourceRead | None) -> bool:
