@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NAMESPACE, make_model, metadata, sha, stamp
+from tests.builders import NAMESPACE, condition, make_model, metadata, sha, stamp
 from tests.unit.world import NAME, PREFIX, ROOT, SCRAPE, World, bundle_of, spec
 from tidemill.core.plan import Plan
 from tidemill.core.revisions import beside
@@ -69,6 +69,28 @@ def test_the_first_model_takes_all_traffic() -> None:
     assert entry is not None
     assert entry["spec"]["selector"]["tidemill.dev/revision"] == name
     assert world.get("PodDisruptionBudget", NAME) is not None
+
+
+def test_a_model_whose_data_were_revoked_serves_on_and_is_told() -> None:
+    world = World().serving()
+    name, told = stable(world), len(world.events)
+    model = world.get("ModelVersion", "delays-v1")
+    assert model is not None
+    said = "DatasetVersion flights-1, which it has learned from, was revoked."
+    approved = condition("Approved", "False", "DataRevoked", said).to_wire()
+    world.put({**model, "status": {"conditions": [approved]}})
+
+    world.settle()
+
+    status, reason, message = world.condition("DataTrusted")
+    assert (status, reason) == ("False", "DataRevoked")
+    assert message == (
+        f"{said} ModelVersion delays-v1 goes on serving; train and approve another one, or name an"
+        " older one in spec.model."
+    )
+    assert world.condition("Ready")[0] == "True"
+    assert (stable(world), world.weights()) == (name, {name: 100})
+    assert [(item.reason, item.warning) for item in world.events[told:]] == [("DataRevoked", True)]
 
 
 def test_a_first_model_is_the_specs_doing() -> None:
