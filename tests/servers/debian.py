@@ -66,7 +66,12 @@ class Home:
         subprocess.run(argv, user=self.user, check=True, cwd=self.directory, **more)  # type: ignore[call-overload]
 
     @contextmanager
-    def running(self, argv: Sequence[str | Path], ready: Callable[[], object]) -> Iterator[None]:
+    def running(
+        self,
+        argv: Sequence[str | Path],
+        ready: Callable[[], object],
+        stop: signal.Signals = signal.SIGTERM,
+    ) -> Iterator[None]:
         """Run a program until the end of the block; it is ready when `ready` raises nothing."""
         log = self.directory / "log"
         with log.open("wb") as out:
@@ -77,7 +82,7 @@ class Home:
             _wait(process, ready, log)
             yield
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(stop)
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:

@@ -46,5 +46,7 @@ def mariadb() -> Iterator[Database]:
         ]  # fmt: skip
         made = Database("mysql", "mysql+pymysql", port, "tides")
         with place.running(argv, made.check):
-            yield made
-            made.close()
+            try:
+                yield made
+            finally:
+                made.close()

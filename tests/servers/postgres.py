@@ -1,5 +1,6 @@
 """A real PostgreSQL."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,9 @@ def postgres() -> Iterator[Database]:
         for setting in _FAST:
             argv += ["-c", setting]
         made = Database("postgresql", "postgresql+pg8000", port, "postgres")
-        with place.running(argv, made.check):
-            yield made
-            made.close()
+        # SIGINT ends it without waiting for clients that have not hung up.
+        with place.running(argv, made.check, stop=signal.SIGINT):
+            try:
+                yield made
+            finally:
+                made.close()
