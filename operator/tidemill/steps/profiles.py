@@ -126,23 +126,34 @@ class _View:
         self.connection = connection
         self.subjects = subjects
         self._places = {item.name: f"column {place}" for place, item in enumerate(subjects)}
-        columns = ", ".join(
+        first = text(str(start)) if start is not None else "NULL"
+        since = f"epoch({quoted(event_time)}) - epoch(CAST({first} AS TIMESTAMP))"
+        # Rows without an event time belong to no window: theirs is the hour -1.
+        self._hour = f"COALESCE(CAST(floor(({since}) / 3600) AS BIGINT), -1) AS {quoted(_HOUR)}"
+        self._table = table
+
+    def column(self, item: Subject) -> str:
+        """What a subject is called here."""
+        return self._places[item.name]
+
+    def sql(self, *subjects: Subject) -> str:
+        """SQL of the hour and some subjects. What is asked of one column names that one alone: a
+        query is planned with all columns it names, wanted or not.
+        """
+        columns = (
             f"NULLIF({quoted(item.name)}, '') AS {quoted(self.column(item))}"
             if item.kind is ColumnType.STRING
             else f"{_as_number(item)} AS {quoted(self.column(item))}"
             for item in subjects
         )
-        first = text(str(start)) if start is not None else "NULL"
-        since = f"epoch({quoted(event_time)}) - epoch(CAST({first} AS TIMESTAMP))"
-        # Rows without an event time belong to no window: theirs is the hour -1.
-        hour = f"COALESCE(CAST(floor(({since}) / 3600) AS BIGINT), -1) AS {quoted(_HOUR)}"
-        self.sql = f"(SELECT {hour}, {columns} FROM {table})"
-        relation = connection.sql(f"SELECT * FROM {self.sql}")
-        self.lazy: nw.LazyFrame[Any] = nw.from_native(relation)
+        return f"(SELECT {', '.join([self._hour, *columns])} FROM {self._table})"
 
-    def column(self, item: Subject) -> str:
-        """What a subject is called here."""
-        return self._places[item.name]
+    def lazy(self, *subjects: Subject) -> nw.LazyFrame[Any]:
+        """The same as a frame."""
+        frame: nw.LazyFrame[Any] = nw.from_native(
+            self.connection.sql(f"SELECT * FROM {self.sql(*subjects)}")
+        )
+        return frame
 
     def distinct_counts(self) -> dict[str, int]:
         """How many different values each column has, approximately."""
@@ -151,7 +162,7 @@ class _View:
         counts = ", ".join(
             f"approx_count_distinct({quoted(self.column(i))})" for i in self.subjects
         )
-        row = one(self.connection, f"SELECT {counts} FROM {self.sql}")
+        row = one(self.connection, f"SELECT {counts} FROM {self.sql(*self.subjects)}")
         return dict(zip((item.name for item in self.subjects), row, strict=True))
 
     def facts(self, subjects: Sequence[Subject]) -> _Facts:
@@ -168,7 +179,7 @@ class _View:
         if not wanted:
             return {}
         named = {f"fact {place}": fact for place, fact in enumerate(wanted.values())}
-        row = self.lazy.select(**named).collect().row(0)
+        row = self.lazy(*subjects).select(**named).collect().row(0)
         return {
             key: None if value is None else float(value)
             for key, value in zip(wanted, row, strict=True)
@@ -180,7 +191,7 @@ class _View:
         """
         if distinct > _MANY:
             return None
-        name, lazy = self.column(item), self.lazy
+        name, lazy = self.column(item), self.lazy(item)
         if item.kind is ColumnType.STRING:
             # Those that are too long stay so, and are in no bin whatever they go on with.
             cut = nw.col(name).str.slice(0, _LONGEST_VALUE + 1)
@@ -200,14 +211,15 @@ class _View:
         function = "approx_quantile" if size > _EXACT_ROWS else "quantile_disc"
         with single_threaded(self.connection):
             (found,) = one(
-                self.connection, f"SELECT {function}({column}, {shares}) FROM {self.sql}"
+                self.connection, f"SELECT {function}({column}, {shares}) FROM {self.sql(item)}"
             )
         return list(found or ())
 
-    def counts(self, where: nw.Expr, bin_of: nw.Expr) -> dict[str, Any]:
+    def counts(self, item: Subject, where: nw.Expr, bin_of: nw.Expr) -> dict[str, Any]:
         """Hour, bin and count of every bin of every hour that has any."""
         frame = (
-            self.lazy.filter(where)
+            self.lazy(item)
+            .filter(where)
             .select(nw.col(_HOUR), bin_of.alias(_BIN))
             .group_by(_HOUR, _BIN)
             .agg(nw.len().alias(_COUNT))
@@ -227,7 +239,8 @@ class _View:
         else:
             bin_of = _category_of(column, base)
         frame = (
-            self.lazy.filter(~column.is_null())
+            self.lazy(item)
+            .filter(~column.is_null())
             .select(bin_of.alias(_BIN))
             .group_by(_BIN)
             .agg(nw.len().alias(_COUNT))
@@ -284,7 +297,7 @@ def _number(
         grid = _Grid(_groups(counted, places), len(edges) + 1)
     else:
         column = nw.col(view.column(item))
-        grid = _Grid(view.counts(~column.is_null(), _bin_of(column, edges)), len(edges) + 1)
+        grid = _Grid(view.counts(item, ~column.is_null(), _bin_of(column, edges)), len(edges) + 1)
     return FeatureProfile(
         name=item.name,
         type=ValueType.NUMBER,
@@ -338,7 +351,8 @@ def _most_frequent(view: _View, item: Subject, counted: values.Values | None) ->
     name = view.column(item)
     column = nw.col(name)
     return (
-        view.lazy.filter(~column.is_null() & (column.str.len_chars() <= _LONGEST_VALUE))
+        view.lazy(item)
+        .filter(~column.is_null() & (column.str.len_chars() <= _LONGEST_VALUE))
         .group_by(name)
         .agg(nw.len().alias(_COUNT))
         .sort(_COUNT, name, descending=[True, False])
@@ -369,7 +383,7 @@ def _text(
         bins = np.array([places.get(value, -1) for value in counted.values], dtype=np.int64)
         groups = _groups(counted, bins)
     else:
-        groups = _count_texts(view, nw.col(view.column(item)), categories, rare)
+        groups = _count_texts(view, item, categories, rare)
     grid = _Grid(groups, len(categories) + bool(rare))
     missing = facts[item.name, "missing"] if counted is None else counted.missing
     return FeatureProfile(
@@ -385,12 +399,13 @@ def _text(
 
 
 def _count_texts(
-    view: _View, column: nw.Expr, categories: Sequence[str], rare: Sequence[str]
+    view: _View, item: Subject, categories: Sequence[str], rare: Sequence[str]
 ) -> dict[str, Any]:
     if not categories:
         return {_HOUR: [], _BIN: [], _COUNT: []}
+    column = nw.col(view.column(item))
     top = nw.when(column.is_in(categories)).then(column).otherwise(nw.lit(None))
-    found = view.counts(column.is_in([*categories, *rare]), top)
+    found = view.counts(item, column.is_in([*categories, *rare]), top)
     places = pc.index_in(found[_BIN], pa.array(categories, found[_BIN].type))
     return {**found, _BIN: pc.fill_null(places, len(categories))}
 
