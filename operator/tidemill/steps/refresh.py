@@ -146,7 +146,7 @@ def _snapshot(
         contract_hash=arguments.contract_hash,
         fingerprint=read.fingerprint,
         objects=tuple(item.name[-_OBJECT_LENGTH:] for item in read.files[-_MOST_OBJECTS:]),
-        source_changed=read.changed or arguments.now,
+        source_changed=read.changed,
         source_read=read.record,
         code_revision=code_revision(),
     )
