@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from tidemill.steps.engine import one
+from tidemill.steps.engine import one, text
 from tidemill.steps.failures import StepError
 
 TABLE = "source"
@@ -124,7 +124,7 @@ class _RefusedError(Exception):
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     try:
-        (written,) = one(connection, f"SELECT json_serialize_sql({_literal(sql)})")
+        (written,) = one(connection, f"SELECT json_serialize_sql({text(sql)})")
     except duckdb.Error as error:
         said = str(error).strip().splitlines()[0][:200]
         raise _RefusedError(f"cannot be read: {said}") from error
@@ -136,10 +136,6 @@ def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         raise _RefusedError(f"has to be one SELECT, not {len(tree['statements'])} statements")
     node: dict[str, Any] = tree["statements"][0]["node"]
     return node
-
-
-def _literal(sql: str) -> str:
-    return "'" + sql.replace("'", "''") + "'"
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
