@@ -5,7 +5,6 @@ comes from data is text in a tree of elements (`markup`), never markup, so nothi
 name or value can become part of the page. Its size is bounded by the limits in `page`, whatever
 the data hold.
 
-`shapes` turns profiles into what is drawn, `charts` draws it, `comparison`, `timeline` and
-`slices` count what profiles do not tell, and `page` puts it together. `publish` is what a
-refresh calls.
+`shapes` turns profiles into what is drawn, `charts` draws it, `comparison` and `timeline` count
+what profiles do not tell, and `page` puts it together. `publish` is what a refresh calls.
 """

@@ -18,7 +18,6 @@ from tidemill.steps.datadocs import sections, wording
 from tidemill.steps.datadocs.cards import Seen, card, legend
 from tidemill.steps.datadocs.comparison import Distance
 from tidemill.steps.datadocs.markup import document, el
-from tidemill.steps.datadocs.slices import SliceRows
 from tidemill.steps.datadocs.timeline import Timeline
 
 MOST_CARDS = 64
@@ -41,8 +40,6 @@ class Facts:
     timeline: Timeline
     before: Profile | None = None
     """The profile of the version before, if there is one that can be read."""
-    slices: Mapping[str, SliceRows] = field(default_factory=dict)
-    """Slice -> its rows, for those whose columns are there."""
     image: str = ""
     """The image that runs the step, as far as it is told."""
     distances: Mapping[str, Distance] = field(default_factory=dict)
@@ -61,7 +58,7 @@ def page(facts: Facts) -> bytes:
         sections.tiles(facts.arguments, found, facts.timeline),
         *sections.violations(found.violations),
         *sections.over_time(facts.timeline, facts.arguments.spec),
-        *sections.slices(facts.arguments.spec, facts.slices, found.rows),
+        *sections.slices(facts.arguments.spec, found),
         *_columns(facts),
         *sections.contract(facts.arguments.spec.contract, found.violations),
         *sections.schema(found.columns, _seen(facts.profile), _seen(facts.before)),

@@ -10,7 +10,6 @@ from tidemill.api.documents.profile import Profile
 from tidemill.api.documents.results import Snapshot
 from tidemill.steps.datadocs.comparison import compare
 from tidemill.steps.datadocs.page import Facts, drawn, page
-from tidemill.steps.datadocs.slices import count_slices
 from tidemill.steps.datadocs.timeline import divide
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store
@@ -50,7 +49,6 @@ def publish_docs(
         snapshot=snapshot,
         profile=profile,
         timeline=divide(connection, table, arguments.spec, rule, schema, snapshot.window),
-        slices=count_slices(connection, table, arguments.spec, rule, schema, snapshot.window),
         before=before,
         image=step_image(),
         distances=distances,

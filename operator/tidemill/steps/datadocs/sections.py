@@ -13,7 +13,6 @@ from tidemill.core.acceptance import FAIL
 from tidemill.steps.datadocs import charts, wording
 from tidemill.steps.datadocs.cards import Seen
 from tidemill.steps.datadocs.markup import Child, clean, el
-from tidemill.steps.datadocs.slices import SliceRows
 from tidemill.steps.datadocs.timeline import Timeline
 from tidemill.steps.objects import plain
 
@@ -174,20 +173,22 @@ def _split_legend(timeline: Timeline) -> Element:
     return el("ul", *items, class_="legend")
 
 
-def slices(spec: DatasetSpec, found: Mapping[str, SliceRows], rows: int) -> list[Element]:
+def slices(spec: DatasetSpec, found: Snapshot) -> list[Element]:
     """Named parts of the data, with their rows and the balance of their labels."""
     if not spec.slices:
         return []
+    reports = {item.name: item for item in found.slices}
     listed: list[list[Child]] = []
     for item in spec.slices:
-        seen = found.get(item.name)
+        seen = reports.get(item.name)
         row: list[Child] = [item.name, el("code", clean(item.where, 400))]
         if seen is None:
             row += ["–", "–", "–"]
         else:
-            part = wording.share(seen.rows / rows if rows else 0.0)
-            balance = wording.share(seen.positive / seen.labelled) if seen.labelled else "–"
-            row += [f"{wording.count(seen.rows)} ({part})", wording.count(seen.labelled), balance]
+            part = wording.share(seen.rows / found.rows if found.rows else 0.0)
+            labelled = seen.labelled_rows
+            balance = wording.share(seen.positive_rows / labelled) if labelled else "–"
+            row += [f"{wording.count(seen.rows)} ({part})", wording.count(labelled), balance]
         listed.append(row)
     heads = ("Slice", "Rows where", "Rows", "With a final label", "Positive")
     return [el("h2", "Slices"), _table(heads, listed, numbers=(2, 3, 4))]

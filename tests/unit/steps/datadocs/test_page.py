@@ -15,13 +15,13 @@ from tidemill.api.v1alpha1.datasetversion import (
     DataWindow,
     ReadRows,
     SchemaColumn,
+    SliceReport,
     SourceRead,
     StoredDocument,
     Violation,
 )
 from tidemill.steps.datadocs.comparison import Distance
 from tidemill.steps.datadocs.page import MOST_CARDS, Facts, page
-from tidemill.steps.datadocs.slices import SliceRows
 from tidemill.steps.datadocs.timeline import Bucket, Timeline
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -149,6 +149,7 @@ def found() -> Snapshot:
         fingerprint="f" * 64,
         objects=("a.parquet", "b.parquet"),
         source_changed="2026-05-31T04:05:00Z",
+        slices=(SliceReport(name="west", rows=240, labelled_rows=220, positive_rows=121),),
     )
 
 
@@ -170,7 +171,6 @@ def facts(**changes: Any) -> Facts:
                 Bucket(datetime(2026, 2, 1), validation=90, test=400, waiting=100, positive=125),
             ),
         ),
-        slices={"west": SliceRows(240, 220, 121)},
         distances={"load": Distance(0.25, 0.125), "place": Distance(0.01, 0.02, unknown=3)},
         image="tides/steps@sha256:0123",
     )
