@@ -12,12 +12,11 @@ from tidemill.api.documents.profile import FeatureProfile, Profile, ValueType
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.datadrift import DataDrift
 from tidemill.api.v1alpha1.datasetversion import SchemaColumn, StoredDocument, Violation
-from tidemill.core.conditions import parse_time
 from tidemill.core.driftprofiles import Distance, Sample, measure
 from tidemill.core.violations import violation
 from tidemill.steps.failures import StepError, listing
 from tidemill.steps.objects import Store
-from tidemill.steps.profiles import Subject, recount
+from tidemill.steps.profiles import Subject, recount, seconds_of
 from tidemill.steps.schema import ColumnType, Role
 
 logger = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def drifted(
             before[item.name],
             _sample(now[item.name], *counts[item.name]),
             threshold=None if rule.threshold is None else float(rule.threshold),
-            window_seconds=_seconds(found.profile),
+            window_seconds=seconds_of(found.profile),
         )
         for item in subjects
     ]
@@ -129,14 +128,6 @@ def _sample(now: FeatureProfile, counts: tuple[int, ...], unknown: int) -> Sampl
         mean=now.mean,
         distinct=now.distinct,
     )
-
-
-def _seconds(profile: Profile) -> int:
-    """How much event time a snapshot spans, as windows of a noise floor count it: whole hours."""
-    if not profile.start:
-        return 0
-    span = parse_time(profile.end) - parse_time(profile.start)
-    return (int(span.total_seconds()) // 3600 + 1) * 3600
 
 
 def _told(item: Distance, version: str) -> tuple[str, str]:

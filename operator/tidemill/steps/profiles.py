@@ -30,7 +30,7 @@ from tidemill.core.drift import js_distance
 from tidemill.steps import values
 from tidemill.steps.engine import one, quoted, single_threaded, text
 from tidemill.steps.schema import ColumnType
-from tidemill.steps.windows import rfc3339
+from tidemill.steps.windows import naive, rfc3339
 
 WINDOWS = {"3600": 1, "86400": 24, "604800": 168}
 """Window length in seconds, as the profile's keys say it -> in hours."""
@@ -408,6 +408,14 @@ def _count_texts(
     found = view.counts(item, column.is_in([*categories, *rare]), top)
     places = pc.index_in(found[_BIN], pa.array(categories, found[_BIN].type))
     return {**found, _BIN: pc.fill_null(places, len(categories))}
+
+
+def seconds_of(profile: Profile) -> int:
+    """How much event time a snapshot spans, as windows of a noise floor count it: whole hours."""
+    if not profile.start:
+        return 0
+    span = naive(profile.end) - naive(profile.start)
+    return (int(span.total_seconds()) // 3600 + 1) * 3600
 
 
 def recount(

@@ -13,8 +13,9 @@ from tidemill.steps.datadocs.page import Facts, drawn, page
 from tidemill.steps.datadocs.timeline import divide
 from tidemill.steps.failures import StepError
 from tidemill.steps.objects import Store
+from tidemill.steps.profiles import Subject
 from tidemill.steps.provenance import step_image
-from tidemill.steps.schema import Schema
+from tidemill.steps.schema import ColumnType, Schema
 from tidemill.steps.windows import LabelRule
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,11 @@ def publish_docs(
     """
     before = _profile_of(store, arguments.previous)
     compared = [item for item in drawn(snapshot.columns, {}) if item.role in _COMPARED]
-    names = [item.name for item in compared]
-    distances = {} if before is None else compare(connection, table, profile, before, names)
+    subjects = [Subject(item.name, ColumnType(item.type)) for item in compared]
+    moment = arguments.spec.columns.event_time
+    distances = (
+        {} if before is None else compare(connection, table, moment, subjects, profile, before)
+    )
     facts = Facts(
         arguments=arguments,
         snapshot=snapshot,

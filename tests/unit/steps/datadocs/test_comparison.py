@@ -11,11 +11,10 @@ from tidemill.steps.datadocs.comparison import compare
 from tidemill.steps.profiles import Subject, profile
 from tidemill.steps.schema import ColumnType
 
-SUBJECTS = (
-    Subject("x", ColumnType.NUMBER),
-    Subject("flag", ColumnType.BOOLEAN),
-    Subject("word", ColumnType.STRING),
-)
+X = Subject("x", ColumnType.NUMBER)
+FLAG = Subject("flag", ColumnType.BOOLEAN)
+WORD = Subject("word", ColumnType.STRING)
+SUBJECTS = (X, FLAG, WORD)
 
 
 def rows(words: list[str], shift: float) -> pa.Table:
@@ -43,7 +42,7 @@ def test_distances_are_counted_in_the_bins_of_the_version_before() -> None:
     before = profiled(connection, "old", rows(["a", "b", "c'; DROP"], 0.0))
     now = profiled(connection, "new", rows(["a", "c'; DROP", "d"], 0.5))
 
-    found = compare(connection, "new", now, before, ["x", "flag", "word"])
+    found = compare(connection, "new", "at", SUBJECTS, now, before)
 
     x = before.features[0]
     values = connection.execute("SELECT x FROM new").fetchnumpy()["x"]
@@ -65,8 +64,9 @@ def test_only_named_columns_of_one_type_are_compared() -> None:
     )
     now = profiled(connection, "new", rows(["a"], 0.0))
 
-    assert compare(connection, "new", now, other, ["x", "word"]) == {}
-    assert set(compare(connection, "new", now, before, ["flag", "gone"])) == {"flag"}
+    assert compare(connection, "new", "at", [X, WORD], now, other) == {}
+    gone = Subject("gone", ColumnType.NUMBER)
+    assert set(compare(connection, "new", "at", [FLAG, gone], now, before)) == {"flag"}
 
 
 def test_rare_and_empty_texts_are_what_they_are_in_a_profile() -> None:
@@ -75,7 +75,7 @@ def test_rare_and_empty_texts_are_what_they_are_in_a_profile() -> None:
     table = rows(many, 0.0)
     before = profiled(connection, "old", table)
 
-    found = compare(connection, "old", before, before, ["word"])
+    found = compare(connection, "old", "at", [WORD], before, before)
 
     assert before.features[2].rare
     assert found["word"].distance == pytest.approx(0.0, abs=1e-12)
