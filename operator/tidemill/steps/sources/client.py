@@ -63,6 +63,26 @@ class Limits:
     """Bytes that have to come in a window."""
 
 
+class Pace:
+    """Leaves a server that sends too slowly."""
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        self._url = url
+        self._limits = limits
+        self._since = time.monotonic()
+        self._came = 0
+
+    def take(self, came: int) -> None:
+        """Count what has come. Raises SourceUnavailable if a window brought less than the least."""
+        self._came += came
+        took = time.monotonic() - self._since
+        if took > self._limits.window:
+            if self._came < self._limits.least:
+                said = f"{plain(self._url)} is too slow: {self._came:,} bytes in {took:.0f} s"
+                raise StepError("SourceUnavailable", said, transient=True)
+            self._since, self._came = time.monotonic(), 0
+
+
 def is_refused(address: str) -> bool:
     """Whether nothing may be fetched from an IP address, however it is written."""
     found = ipaddress.ip_address(address.partition("%")[0])
@@ -269,21 +289,14 @@ class Client:
         promised = response.headers.get("Content-Length", "")
         if promised.isdigit() and int(promised) > limit:
             raise too_large(url, limit)
-        written = came = 0
-        since = time.monotonic()
+        written, pace = 0, Pace(url, self._limits)
         with target.open("wb") as file:
             while piece := response.read1(_CHUNK, decode_content=False):
                 written += len(piece)
-                came += len(piece)
                 if written > limit:
                     raise too_large(url, limit)
                 file.write(piece)
-                took = time.monotonic() - since
-                if took > self._limits.window:
-                    if came < self._limits.least:
-                        said = f"{plain(url)} is too slow: {came:,} bytes in {took:.0f} s"
-                        raise StepError("SourceUnavailable", said, transient=True)
-                    since, came = time.monotonic(), 0
+                pace.take(len(piece))
 
 
 def too_large(url: str, limit: int) -> StepError:

@@ -7,7 +7,6 @@ submodule of it is ever followed. Only http and https are spoken, through the gu
 
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from tidemill.steps.sources import dvc, gitpack, lfs
 from tidemill.steps.sources.client import (
     Client,
     Limits,
+    Pace,
     basic,
     basic_credential,
     checked,
@@ -97,9 +97,7 @@ class _Meter:
         self._response = response
         self._left = most
         self._most = most
-        self._limits = limits
-        self._since = time.monotonic()
-        self._came = 0
+        self._pace = Pace(url, limits)
 
     def read(self, amount: int | None = None, **_: object) -> bytes:
         """Read so many bytes, fewer only at the end; all of them without a number."""
@@ -112,15 +110,9 @@ class _Meter:
 
     def _judge(self, came: int) -> None:
         self._left -= came
-        self._came += came
         if self._left < 0:
             raise too_large(self._url.partition("/info/")[0], self._most)
-        took = time.monotonic() - self._since
-        if took > self._limits.window:
-            if self._came < self._limits.least:
-                said = f"{plain(self._url)} is too slow: {self._came:,} bytes in {took:.0f} s"
-                raise StepError("SourceUnavailable", said, transient=True)
-            self._since, self._came = time.monotonic(), 0
+        self._pace.take(came)
 
 
 class Git:
