@@ -10,10 +10,17 @@ import narwhals as nw
 
 from tidemill.api.v1alpha1.datacontract import Expectation
 from tidemill.api.v1alpha1.datasetversion import Violation
-from tidemill.core.violations import EXAMPLE_LENGTH, EXAMPLES, missing_column, with_examples
+from tidemill.core.violations import missing_column, with_examples
 from tidemill.steps.engine import one, quoted, single_threaded, text
 from tidemill.steps.expectations.numbers import freshness, outliers, value_range
-from tidemill.steps.expectations.question import Answers, Question, Scene, as_text, settled
+from tidemill.steps.expectations.question import (
+    Answers,
+    Question,
+    Scene,
+    as_text,
+    examples_of,
+    settled,
+)
 from tidemill.steps.expectations.rows import complete, condition, duplicates, row_count, unique
 from tidemill.steps.expectations.texts import allowed_values, mixed_types, pattern, whole
 from tidemill.steps.failures import StepError
@@ -195,10 +202,7 @@ def _examples(
 ) -> list[str]:
     """The most frequent values that break a rule: they tell a new carrier from a broken column."""
     query = None if question.examples is None else question.examples(answers, table)
-    if query is None:
-        return []
-    shown = f"SELECT left(value, {EXAMPLE_LENGTH + 1}) FROM ({query} LIMIT {EXAMPLES})"
-    return [row[0] for row in connection.execute(shown).fetchall()]
+    return [] if query is None else examples_of(connection, query)
 
 
 def values_of(

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import duckdb
 import narwhals as nw
 
 from tidemill.api.v1alpha1.datacontract import Expectation
 from tidemill.api.v1alpha1.datasetversion import Violation
-from tidemill.core.violations import HIDDEN
+from tidemill.core.violations import EXAMPLE_LENGTH, EXAMPLES, HIDDEN
 from tidemill.steps.engine import quoted, text
 from tidemill.steps.schema import ColumnType, Schema
 
@@ -103,3 +104,9 @@ def most_frequent(value: str, where: str, table: str, *, repeated: bool = False)
         f"SELECT value FROM (SELECT {value} AS value FROM {table} WHERE {where})"  # noqa: S608
         f" WHERE value IS NOT NULL GROUP BY value{twice} ORDER BY count(*) DESC, value"
     )
+
+
+def examples_of(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """The first values of a query: as many and as much of each as is shown."""
+    shown = f"SELECT left(value, {EXAMPLE_LENGTH + 1}) FROM ({query} LIMIT {EXAMPLES})"  # noqa: S608
+    return [row[0] for row in connection.execute(shown).fetchall()]

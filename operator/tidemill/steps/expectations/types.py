@@ -7,9 +7,9 @@ import duckdb
 
 from tidemill.api.v1alpha1.datacontract import Severity
 from tidemill.api.v1alpha1.datasetversion import Violation
-from tidemill.core.violations import EXAMPLES, SCHEMA, schema_differences, violation
+from tidemill.core.violations import SCHEMA, schema_differences, violation
 from tidemill.steps.engine import one, quoted
-from tidemill.steps.expectations.question import as_text, most_frequent
+from tidemill.steps.expectations.question import as_text, examples_of, most_frequent
 from tidemill.steps.schema import SQL_TYPES, Schema
 
 
@@ -48,8 +48,7 @@ def _counted(
     (count,) = one(connection, f"SELECT count(*) FILTER (WHERE {unfit}) FROM {table}")
     examples: list[str] = []
     if count and name not in sensitive:
-        query = most_frequent(_text(name, schema), unfit, table)
-        examples = [row[0] for row in connection.execute(f"{query} LIMIT {EXAMPLES}").fetchall()]
+        examples = examples_of(connection, most_frequent(_text(name, schema), unfit, table))
     return violation(
         SCHEMA,
         SCHEMA,
