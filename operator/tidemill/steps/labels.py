@@ -114,14 +114,15 @@ def report_labels(
     patterns = _patterns(connection, table, labels.raters)
     found = agreement(patterns)
     seen = ratings(patterns, labels.raters)
-    listed = _conflict_list(connection, table, spec)
+    conflicting = conflicts(patterns)
+    listed = _conflict_list(connection, table, spec, conflicting) if conflicting else None
     report = LabelReport(
         provenance=labels.provenance,
         coverage=coverage,
         cost=_cost(labels, sum(seen.values())),
         raters=tuple(RaterReport(name=name, ratings=count) for name, count in seen.items()),
         doubly_rated_rows=found.rows,
-        conflicting_rows=conflicts(patterns),
+        conflicting_rows=conflicting,
         statistic=found.statistic,
         kappa=_decimal(found.kappa),
         kappa_low=_decimal(found.low),
@@ -172,16 +173,13 @@ def _patterns(
 
 
 def _conflict_list(
-    connection: duckdb.DuckDBPyConnection, table: str, spec: DatasetSpec
-) -> bytes | None:
-    """The rows whose raters disagree, by key and time, the newest first; None if there are none."""
+    connection: duckdb.DuckDBPyConnection, table: str, spec: DatasetSpec, total: int
+) -> bytes:
+    """The rows whose raters disagree, by key and time, the newest first; `total` of them."""
     labels = spec.labels or Labelling()
     moment, label = spec.columns.event_time, spec.columns.label.name
     said = ", ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in labels.raters)
     disagree = f"len(list_distinct(list_filter([{said}], lambda x: x IS NOT NULL))) > 1"
-    (total,) = one(connection, f"SELECT count(*) FROM {table} WHERE {disagree}")
-    if not total:
-        return None
     keys = list(dict.fromkeys((*spec.columns.key, moment)))
     names = [*keys, *labels.raters, label]
     shown = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS c{i}" for i, name in enumerate(names))
